@@ -1,0 +1,27 @@
+/**
+ * PostgreSQL: the pool, the roles, transactions bound to one tenant, migrations, and an embedded server for trying
+ * and developing. Owns no table. Invariants: the application role owns nothing and cannot bypass row security; the
+ * tenant is set per transaction, never per session.
+ */
+import knex, { type Knex } from 'knex'
+import pg from 'pg'
+
+// bigint (epoch counters, counts) fits a JavaScript number for longer than Portico will run.
+pg.types.setTypeParser(pg.types.builtins.INT8, Number)
+
+export type Database = Knex
+
+/** @param size connections at most; a caller waits 5 s for one before it gets `unavailable` */
+export const openDatabase = ({ url, size }: { url: string; size: number }): Database =>
+  knex({
+    client: 'pg',
+    connection: {
+      connectionString: url,
+      application_name: 'portico',
+      connectionTimeoutMillis: 5_000,
+      // A statement that outlives the request that wanted it only holds locks.
+      statement_timeout: 20_000,
+      idle_in_transaction_session_timeout: 30_000,
+    },
+    pool: { min: 0, max: size, acquireTimeoutMillis: 5_000, propagateCreateError: true },
+  })

@@ -1,0 +1,34 @@
+import type { Knex } from 'knex'
+import type { Ctx, OrgCtx, Tx } from '../core/ctx.ts'
+
+const isOpen = <C extends Ctx>(ctx: C): ctx is Tx<C> => (ctx.db as Knex.Transaction).isTransaction === true
+
+/** Binds a context to a tenant. The organisation must come from a verified credential or a look-up function. */
+export const forOrg = (ctx: Ctx, orgId: string): OrgCtx => ({ ...ctx, orgId })
+
+/**
+ * Runs `work` in a transaction with the context's tenant set for its length (`set_config(…, true)`), never for the
+ * session: a pooled connection must not remember whose it was. Inside a transaction the running one is used, so a
+ * rule that opens one can be part of a larger one; both must be of the same tenant, which the context carries.
+ */
+export const inTx = async <C extends Ctx, T>(ctx: C, work: (tx: Tx<C>) => Promise<T>): Promise<T> => {
+  if (isOpen(ctx)) return work(ctx)
+  return ctx.db.transaction(async (trx) => {
+    const orgId = (ctx as Partial<OrgCtx>).orgId
+    if (orgId !== undefined) await trx.raw(`select set_config('app.org_id', ?, true)`, [orgId])
+    return work({ ...ctx, db: trx } as unknown as Tx<C>)
+  })
+}
+
+export type LookupFunction =
+  | 'org_of_connection'
+  | 'org_of_domain'
+  | 'org_of_directory'
+  | 'org_of_user'
+  | 'org_of_login_refusal'
+
+/** The organisation behind an ID or a verified domain, before the tenant is known; null where there is none. */
+export const lookUpOrg = async (ctx: Ctx, by: LookupFunction, wanted: string): Promise<string | null> => {
+  const { rows } = await ctx.db.raw<{ rows: { org: string | null }[] }>(`select ${by}(?) as org`, [wanted])
+  return rows[0]?.org ?? null
+}
