@@ -77,7 +77,6 @@ export const up = async (knex: Knex): Promise<void> => {
       org_id uuid not null references organisations (id) on delete cascade,
       id uuid not null,
       directory_id uuid not null,
-      salt bytea not null,
       hash bytea not null,
       created_at timestamptz not null default now(),
       expires_at timestamptz,

@@ -11,7 +11,6 @@ export const up = async (knex: Knex): Promise<void> => {
       redirect_uris text[] not null,
       post_logout_redirect_uris text[] not null default '{}',
       audience text not null,
-      secret_salt bytea not null,
       secret_hash bytea not null,
       created_at timestamptz not null default now(),
       disabled_at timestamptz
@@ -88,7 +87,6 @@ export const up = async (knex: Knex): Promise<void> => {
       id uuid not null,
       user_id uuid not null,
       connection_id uuid not null,
-      salt bytea not null,
       hash bytea not null,
       acr text,
       amr text[] not null default '{}',
@@ -127,7 +125,6 @@ export const up = async (knex: Knex): Promise<void> => {
     create table authorization_codes (
       org_id uuid not null references organisations (id) on delete cascade,
       id uuid not null,
-      salt bytea not null,
       hash bytea not null,
       session_id uuid not null,
       user_id uuid not null,
@@ -142,6 +139,7 @@ export const up = async (knex: Knex): Promise<void> => {
       primary key (org_id, id),
       foreign key (org_id, session_id) references sessions (org_id, id) on delete cascade,
       foreign key (org_id, family_id) references refresh_families (org_id, id) on delete cascade
+        deferrable initially deferred
     )`)
   await knex.raw('create index authorization_codes_session on authorization_codes (org_id, session_id)')
   await tenantTable(knex, 'authorization_codes', 'select, insert, update, delete')
@@ -151,7 +149,6 @@ export const up = async (knex: Knex): Promise<void> => {
       org_id uuid not null references organisations (id) on delete cascade,
       id uuid not null,
       family_id uuid not null,
-      salt bytea not null,
       hash bytea not null,
       created_at timestamptz not null,
       used_at timestamptz,

@@ -7,10 +7,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 const entries = Object.entries(variables) as [string, Variable][]
 const secretNames = new Set(entries.filter(([, v]) => v.secret).map(([name]) => name))
-const known = new Set([
-  ...entries.map(([name]) => name),
-  ...[...secretNames].map((name) => `${name}_FILE`),
-])
+const known = new Set([...entries.map(([name]) => name), ...[...secretNames].map((name) => `${name}_FILE`)])
 
 /** The raw value of a variable: itself, or the trimmed content of the file that `<NAME>_FILE` names. */
 const rawValue = (env: Environment, name: string, faults: string[]): string | undefined => {

@@ -7,27 +7,24 @@ import { z } from 'zod'
 
 const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-const isLoopbackHost = (host: string): boolean =>
-  LOOPBACK_HOSTS.has(host) || host.endsWith('.localhost')
+const isLoopbackHost = (host: string): boolean => LOOPBACK_HOSTS.has(host) || host.endsWith('.localhost')
 
 const port = z.coerce.number().int().min(0).max(65535)
 
-const baseUrl = z
-  .string()
-  .transform((value, ctx) => {
-    const fail = (message: string) => {
-      ctx.addIssue({ code: 'custom', message })
-      return z.NEVER
-    }
-    if (!URL.canParse(value)) return fail('is not a URL')
-    const url = new URL(value)
-    if (url.pathname !== '/' || url.search || url.hash || url.username) {
-      return fail('must be an origin: scheme, host and port only')
-    }
-    if (url.protocol === 'https:') return url.origin
-    if (url.protocol === 'http:' && isLoopbackHost(url.hostname)) return url.origin
-    return fail('must be https; http is accepted for localhost only')
-  })
+const baseUrl = z.string().transform((value, ctx) => {
+  const fail = (message: string) => {
+    ctx.addIssue({ code: 'custom', message })
+    return z.NEVER
+  }
+  if (!URL.canParse(value)) return fail('is not a URL')
+  const url = new URL(value)
+  if (url.pathname !== '/' || url.search || url.hash || url.username) {
+    return fail('must be an origin: scheme, host and port only')
+  }
+  if (url.protocol === 'https:') return url.origin
+  if (url.protocol === 'http:' && isLoopbackHost(url.hostname)) return url.origin
+  return fail('must be https; http is accepted for localhost only')
+})
 
 const postgresUrl = z
   .string()
@@ -173,7 +170,6 @@ export const toConfig = (values: Values): Config =>
   })
 
 /** True where the public origin is https, which is what makes an installation a real one. */
-export const isProduction = (config: Pick<Config, 'baseUrl'>): boolean =>
-  config.baseUrl.startsWith('https:')
+export const isProduction = (config: Pick<Config, 'baseUrl'>): boolean => config.baseUrl.startsWith('https:')
 
 export type { Values, Variable }

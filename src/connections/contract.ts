@@ -44,9 +44,22 @@ export type RefusalReason =
   | 'nonce_mismatch'
   | 'expired'
   | 'not_yet_valid'
+  | 'confirmation_refused'
+  | 'conditions_refused'
+  | 'authentication_missing'
   | 'subject_missing'
   | 'subject_malformed'
+  | 'encrypted_id_refused'
+  | 'attribute_ambiguous'
   | 'token_invalid'
+  | 'token_hash_mismatch' // at_hash: the access token is not the one that the ID token was issued with
+  | 'token_stale' // issued longer ago than any fresh sign-in
+  | 'lifetime_refused' // valid for longer than any sign-in has need of
+  | 'key_unknown' // signed with a key that the IdP does not publish
+  | 'authorized_party_mismatch' // azp
+  | 'response_issuer_mismatch' // RFC 9207: the answer names another IdP than the one asked (mix-up)
+  | 'code_refused' // the IdP would not redeem the authorization code: used, too old, or another's
+  | 'authentication_stale' // a fresh authentication was asked for and an old one came back
   | 'opinions_differ'
   | 'idp_refused'
   | 'idp_unreachable'
@@ -138,16 +151,19 @@ export type OpenConnection = {
 export type ConnectionType<Config = unknown> = {
   type: string
   label: string
+  /** Where its callbacks arrive: `/{type}/{con}/{path}`, by these methods. */
+  callback: { path: string; methods: readonly ('GET' | 'POST')[] }
   config: z.ZodType<Config>
   /** Names of settings that are sealed and never shown. */
   secretFields: readonly string[]
+  // Written as methods, so that a type of one particular Config is a ConnectionType to whoever holds many.
   /** Config and secrets of a new draft: the URLs and keys an IdP wants exist before the IdP's side does. */
-  draft: () => Promise<{ config: Config; secrets: Record<string, string> }>
+  draft(): Promise<{ config: Config; secrets: Record<string, string> }>
   /** What still lacks before it can be enabled, in plain words; empty: nothing. */
-  missing: (config: Config, secrets: Readonly<Record<string, string>>) => string[]
+  missing(config: Config, secrets: Readonly<Record<string, string>>): string[]
   /** What an admin copies into the IdP, by name (`acsUrl`, `entityId`, `redirectUri`, …). */
-  urls: (baseUrl: string, id: string) => Record<string, string>
+  urls(baseUrl: string, id: string): Record<string, string>
   /** Config from the IdP's metadata document. @throws AppError `invalid` naming the element */
-  importMetadata?: (xml: string, now: Date) => Partial<Config>
-  open: (record: ConnectionRecord<Config>, deps: OpenDeps) => OpenConnection
+  importMetadata?(xml: string, now: Date): Partial<Config>
+  open(record: ConnectionRecord<Config>, deps: OpenDeps): OpenConnection
 }

@@ -8,8 +8,7 @@ export type IdPrefix = 'org' | 'con' | 'dir' | 'usr' | 'grp' | 'ses' | 'cli' | '
 export const newUuid = (): string => new TypeID('').toUUID()
 
 /** `toId('usr', uuid)` gives `usr_01h…` (TypeID). */
-export const toId = (prefix: IdPrefix, uuid: string): string =>
-  TypeID.fromUUID(prefix, uuid).toString()
+export const toId = (prefix: IdPrefix, uuid: string): string => TypeID.fromUUID(prefix, uuid).toString()
 
 /** The UUID inside a typed ID, or null where it is malformed or of another kind. */
 export const parseId = (prefix: IdPrefix, id: string): string | null => {

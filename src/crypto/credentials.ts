@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { newUuid } from '../core/ids.ts'
-import { equalBytes, sha256 } from './hash.ts'
+import { sha256 } from './hash.ts'
 
 /**
  * What others present to us. The ID finds the row and, where the credential belongs to a tenant, the
@@ -16,11 +16,14 @@ export type CredentialKind = 'session' | 'code' | 'refresh' | 'scim' | 'client'
 
 const COPIED_ABOUT: ReadonlySet<CredentialKind> = new Set(['scim', 'client'])
 const NO_ORG = '00000000000000000000000000000000'
-const SECRET_CHARS = 43
 
-export type StoredSecret = { salt: Buffer; hash: Buffer }
-
-export type ParsedCredential = { orgId: string | null; id: string; secret: Buffer }
+export type ParsedCredential = {
+  orgId: string | null
+  id: string
+  /** What was presented, as storage keeps it: compare with the row's `hash` by `equalBytes`. */
+  hash: Buffer
+  secret: Buffer
+}
 
 const crc = (text: string): string => crc32(text).toString(16).padStart(8, '0')
 
@@ -29,29 +32,25 @@ const toHex = (uuid: string): string => uuid.replaceAll('-', '')
 const toUuid = (hex: string): string =>
   `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 
-/** SHA-256(salt ‖ secret), for storage. */
-export const hashSecret = (secret: Buffer, salt = randomBytes(16)): StoredSecret => ({
-  salt,
-  hash: sha256(salt, secret),
-})
+/**
+ * SHA-256(salt ‖ secret), where the salt is the credential's own place (organisation and row): unique without a column
+ * of its own, and a hash copied to another row or tenant matches nothing.
+ */
+const hashAt = (place: string, secret: Buffer): Buffer => sha256(Buffer.from(place, 'hex'), secret)
 
-/** Constant-time. */
-export const matchesSecret = (secret: Buffer, stored: StoredSecret): boolean =>
-  equalBytes(sha256(stored.salt, secret), stored.hash)
-
-/** A new credential: `token` is shown once, `stored` is kept. */
+/** A new credential: `token` is shown once, `hash` is kept. */
 export const mintCredential = (
   kind: CredentialKind,
   orgId: string | null,
   id: string = newUuid(),
-): { id: string; token: string; stored: StoredSecret } => {
+): { id: string; token: string; hash: Buffer } => {
   const secret = randomBytes(32)
   const place = `${orgId === null ? NO_ORG : toHex(orgId)}${toHex(id)}`
   const tail = secret.toString('base64url')
   const token = COPIED_ABOUT.has(kind)
     ? withChecksum(`ptc_${kind}_live_${place}_${tail}`)
     : `ptc_${kind}_${place}${tail}`
-  return { id, token, stored: hashSecret(secret) }
+  return { id, token, hash: hashAt(place, secret) }
 }
 
 const withChecksum = (body: string): string => `${body}${crc(body)}`
@@ -67,10 +66,11 @@ export const parseCredential = (kind: CredentialKind, token: string): ParsedCred
   if (checksum !== undefined && crc(token.slice(0, -8)) !== checksum) return null
   const bytes = Buffer.from(secret as string, 'base64url')
   // 43 base64url characters hold 258 bits: of the spellings that decode alike, only the canonical one is taken.
-  if (bytes.toString('base64url').length !== SECRET_CHARS || bytes.toString('base64url') !== secret) return null
+  if (bytes.toString('base64url') !== secret) return null
   return {
     orgId: org === NO_ORG ? null : toUuid(org as string),
     id: toUuid(id as string),
+    hash: hashAt(`${org}${id}`, bytes),
     secret: bytes,
   }
 }

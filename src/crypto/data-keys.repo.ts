@@ -10,7 +10,10 @@ export const currentOrganisationKey = (ctx: OrgTx): Promise<DataKeyRow | undefin
     .first('id', 'wrapped')
 
 export const organisationKey = (ctx: OrgTx, id: string): Promise<DataKeyRow | undefined> =>
-  ctx.db<DataKeyRow & { org_id: string }>('organisation_keys').where({ org_id: ctx.orgId, id }).first('id', 'wrapped')
+  ctx
+    .db<DataKeyRow & { org_id: string }>('organisation_keys')
+    .where({ org_id: ctx.orgId, id })
+    .first('id', 'wrapped')
 
 export const insertOrganisationKey = async (ctx: OrgTx, row: DataKeyRow): Promise<DataKeyRow> => {
   await ctx.db('organisation_keys').insert({ ...row, org_id: ctx.orgId })

@@ -14,8 +14,7 @@ export const hmacSha256 = (key: Buffer, value: string): Buffer =>
   createHmac('sha256', key).update(value).digest()
 
 /** Constant-time in the content; lengths are not secret. */
-export const equalBytes = (a: Buffer, b: Buffer): boolean =>
-  a.length === b.length && timingSafeEqual(a, b)
+export const equalBytes = (a: Buffer, b: Buffer): boolean => a.length === b.length && timingSafeEqual(a, b)
 
 /** `bytes` random bytes as base64url; 32 (256 bits) unless told. */
 export const randomToken = (bytes = 32): string => randomBytes(bytes).toString('base64url')

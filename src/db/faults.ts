@@ -14,7 +14,12 @@ export const asDatabaseFault = (error: unknown): unknown => {
     (typeof code === 'string' && (UNAVAILABLE_STATES.test(code) || UNAVAILABLE_CODES.has(code))) ||
     UNAVAILABLE_TEXT.test(error.message)
   return gone
-    ? new AppError('unavailable', 'database_unavailable', 'Portico cannot reach its database just now. Try again in a few seconds.', { cause: error })
+    ? new AppError(
+        'unavailable',
+        'database_unavailable',
+        'Portico cannot reach its database just now. Try again in a few seconds.',
+        { cause: error },
+      )
     : error
 }
 

@@ -4,6 +4,7 @@ import * as connections from '../../migrations/0002-connections-and-directories.
 import * as users from '../../migrations/0003-users.ts'
 import * as sessions from '../../migrations/0004-sessions-and-tokens.ts'
 import * as audit from '../../migrations/0005-audit-events.ts'
+import * as refreshRotation from '../../migrations/0006-refresh-rotation.ts'
 import { AppError } from '../core/errors.ts'
 
 type Migration = { up: (knex: Knex) => Promise<void>; down: (knex: Knex) => Promise<void> }
@@ -15,6 +16,7 @@ const migrations: Record<string, Migration> = {
   '0003-users': users,
   '0004-sessions-and-tokens': sessions,
   '0005-audit-events': audit,
+  '0006-refresh-rotation': refreshRotation,
 }
 
 export const migrationNames = Object.keys(migrations)

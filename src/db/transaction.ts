@@ -6,16 +6,32 @@ const isOpen = <C extends Ctx>(ctx: C): ctx is Tx<C> => (ctx.db as Knex.Transact
 /** Binds a context to a tenant. The organisation must come from a verified credential or a look-up function. */
 export const forOrg = (ctx: Ctx, orgId: string): OrgCtx => ({ ...ctx, orgId })
 
+/** The tenant each open transaction was set to. */
+const tenants = new WeakMap<object, string>()
+
+const setTenant = async (trx: Knex, orgId: string | undefined): Promise<void> => {
+  if (orgId === undefined) return
+  const current = tenants.get(trx)
+  if (current === orgId) return
+  // One transaction, one tenant: rows of two could otherwise be written in one breath.
+  if (current !== undefined) throw new Error('a transaction of one organisation was entered for another')
+  tenants.set(trx, orgId)
+  await trx.raw(`select set_config('app.org_id', ?, true)`, [orgId])
+}
+
 /**
  * Runs `work` in a transaction with the context's tenant set for its length (`set_config(…, true)`), never for the
- * session: a pooled connection must not remember whose it was. Inside a transaction the running one is used, so a
- * rule that opens one can be part of a larger one; both must be of the same tenant, which the context carries.
+ * session: a pooled connection must not remember whose it was. Inside a transaction the running one is used, so that a
+ * rule that opens one can be part of a larger one; a transaction that has no tenant yet takes the first that comes.
  */
 export const inTx = async <C extends Ctx, T>(ctx: C, work: (tx: Tx<C>) => Promise<T>): Promise<T> => {
-  if (isOpen(ctx)) return work(ctx)
+  const { orgId } = ctx as Partial<OrgCtx>
+  if (isOpen(ctx)) {
+    await setTenant(ctx.db, orgId)
+    return work(ctx)
+  }
   return ctx.db.transaction(async (trx) => {
-    const orgId = (ctx as Partial<OrgCtx>).orgId
-    if (orgId !== undefined) await trx.raw(`select set_config('app.org_id', ?, true)`, [orgId])
+    await setTenant(trx, orgId)
     return work({ ...ctx, db: trx } as unknown as Tx<C>)
   })
 }

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { demandMatchingSchema, migrateDown, migrateUp, migrationNames, migrationStatus } from '../../src/db/migrations.ts'
+import {
+  demandMatchingSchema,
+  migrateDown,
+  migrateUp,
+  migrationNames,
+  migrationStatus,
+} from '../../src/db/migrations.ts'
 import { testDatabase } from '../support/database.ts'
 
 describe('migrations', () => {
@@ -15,7 +21,9 @@ describe('migrations', () => {
   })
 
   test('a schema from a newer version is refused', async () => {
-    await db.owner('knex_migrations').insert({ name: '9999-from-the-future', batch: 99, migration_time: new Date() })
+    await db
+      .owner('knex_migrations')
+      .insert({ name: '9999-from-the-future', batch: 99, migration_time: new Date() })
     await expect(demandMatchingSchema(db.app)).rejects.toThrow(/does not know, first 9999-from-the-future/)
     await db.owner('knex_migrations').where({ name: '9999-from-the-future' }).delete()
   })

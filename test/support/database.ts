@@ -40,7 +40,9 @@ export const testDatabase = ({ poolSize = 10 } = {}): TestDatabase => {
   afterAll(async () => {
     await opened.app?.destroy()
     await opened.owner?.destroy()
-    await withClient(server.superuser, (client) => client.query(`drop database if exists ${name} with (force)`))
+    await withClient(server.superuser, (client) =>
+      client.query(`drop database if exists ${name} with (force)`),
+    )
   })
   const need = (which: 'app' | 'owner'): Database => {
     const db = opened[which]

@@ -18,7 +18,13 @@ export default async (project: TestProject): Promise<() => Promise<void>> => {
   const dataDir = mkdtempSync(join(tmpdir(), 'portico-test-'))
   const embedded = await openEmbedded({
     dataDir,
-    settings: ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'max_connections=200', 'shared_buffers=64MB'],
+    settings: [
+      'fsync=off',
+      'synchronous_commit=off',
+      'full_page_writes=off',
+      'max_connections=200',
+      'shared_buffers=64MB',
+    ],
   })
   const owner = openDatabase({ url: embedded.urls.owner, size: 1 })
   await migrateUp(owner)

@@ -26,7 +26,11 @@ const ownerAccount = (): { uid: number; gid: number } => {
     const gid = idOf('-g', user)
     if (uid !== undefined && gid !== undefined) return { uid, gid }
   }
-  throw new AppError('unsupported', 'embedded_postgres_account', 'PostgreSQL does not run as root, and this machine has neither a postgres nor a nobody account. Run Portico as a plain user.')
+  throw new AppError(
+    'unsupported',
+    'embedded_postgres_account',
+    'PostgreSQL does not run as root, and this machine has neither a postgres nor a nobody account. Run Portico as a plain user.',
+  )
 }
 
 const ancestors = (path: string): string[] => {
@@ -51,16 +55,28 @@ export const serverAccount = (paths: string[]): Account => {
   if (process.getuid?.() !== 0) {
     return {
       owner: undefined,
-      wrap: (command, args) => (setpriv ? [setpriv, ['--pdeathsig', 'INT', command, ...args]] : [command, args]),
+      wrap: (command, args) =>
+        setpriv ? [setpriv, ['--pdeathsig', 'INT', command, ...args]] : [command, args],
     }
   }
   if (!setpriv) {
-    throw new AppError('unsupported', 'embedded_postgres_account', 'PostgreSQL does not run as root, and setpriv (util-linux) is missing. Run Portico as a plain user.')
+    throw new AppError(
+      'unsupported',
+      'embedded_postgres_account',
+      'PostgreSQL does not run as root, and setpriv (util-linux) is missing. Run Portico as a plain user.',
+    )
   }
   const owner = ownerAccount()
   const walk = paths.some(isWalledOff)
     ? ['--inh-caps', '+dac_read_search', '--ambient-caps', '+dac_read_search']
     : []
-  const identity = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', ...walk, '--pdeathsig', 'INT']
+  const identity = [
+    `--reuid=${owner.uid}`,
+    `--regid=${owner.gid}`,
+    '--clear-groups',
+    ...walk,
+    '--pdeathsig',
+    'INT',
+  ]
   return { owner, wrap: (command, args) => [setpriv, [...identity, command, ...args]] }
 }

@@ -64,7 +64,11 @@ export const withStartLock = async <T>(dataDir: string, work: () => Promise<T>):
       const holder = readJson<number>(path)
       if (holder !== undefined && !isAlive(holder)) rmSync(path, { force: true })
       else if (Date.now() > deadline) {
-        throw new AppError('unavailable', 'embedded_postgres_busy', `Another process is starting the embedded database in ${dataDir} and does not finish.`)
+        throw new AppError(
+          'unavailable',
+          'embedded_postgres_busy',
+          `Another process is starting the embedded database in ${dataDir} and does not finish.`,
+        )
       } else await sleep(50)
     }
   }

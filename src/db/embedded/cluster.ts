@@ -1,12 +1,21 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chownSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { AppError } from '../../core/errors.ts'
-import { isAlive } from './address.ts'
 import type { Account } from './account.ts'
+import { isAlive } from './address.ts'
 import type { Binaries } from './binaries.ts'
 
 export type Cluster = {
@@ -29,7 +38,9 @@ const run = (cluster: Cluster, command: string, args: string[]): Promise<void> =
     child.on('exit', (code) =>
       code === 0
         ? resolve()
-        : reject(new AppError('internal', 'embedded_postgres_init', `initdb failed: ${stderr.trim().slice(-400)}`)),
+        : reject(
+            new AppError('internal', 'embedded_postgres_init', `initdb failed: ${stderr.trim().slice(-400)}`),
+          ),
     )
   })
 
@@ -48,10 +59,17 @@ export const initialise = async (cluster: Cluster, superuserPassword: string): P
   }
   try {
     await run(cluster, cluster.binaries.initdb, [
-      `--pgdata=${draft}`, '--username=postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`,
+      `--pgdata=${draft}`,
+      '--username=postgres',
+      '--auth=scram-sha-256',
+      `--pwfile=${passwordFile}`,
       // Without these an unset LANG gives SQL_ASCII.
-      '--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C',
-      '--no-instructions', '--no-sync',
+      '--encoding=UTF8',
+      '--locale-provider=builtin',
+      '--builtin-locale=C.UTF-8',
+      '--locale=C',
+      '--no-instructions',
+      '--no-sync',
     ])
   } finally {
     rmSync(passwordFile, { force: true })
@@ -87,15 +105,24 @@ const clearStaleLock = (folder: string): void => {
 
 export type Running = { port: number; process: ChildProcess }
 
-const launch = async (cluster: Cluster, settings: string[], ready: (port: number) => Promise<void>): Promise<Running | string> => {
+const launch = async (
+  cluster: Cluster,
+  settings: string[],
+  ready: (port: number) => Promise<void>,
+): Promise<Running | string> => {
   clearStaleLock(cluster.folder)
   const port = await freePort()
   const log = openSync(cluster.logPath, 'w', 0o600)
   const [program, argv] = cluster.account.wrap(cluster.binaries.postgres, [
-    '-D', cluster.folder, '-p', String(port),
-    '-c', 'listen_addresses=127.0.0.1',
+    '-D',
+    cluster.folder,
+    '-p',
+    String(port),
+    '-c',
+    'listen_addresses=127.0.0.1',
     // The default is the temp folder, where other users could find it.
-    '-c', 'unix_socket_directories=',
+    '-c',
+    'unix_socket_directories=',
     ...settings.flatMap((setting) => ['-c', setting]),
   ])
   // Its own process group: Ctrl-C in a terminal is ours to answer, and the database goes last.
@@ -126,7 +153,11 @@ const launch = async (cluster: Cluster, settings: string[], ready: (port: number
  * memory block that a busy backend still holds).
  * @throws AppError `unavailable`/`embedded_postgres_start` with the end of its log
  */
-export const start = async (cluster: Cluster, settings: string[], ready: (port: number) => Promise<void>): Promise<Running> => {
+export const start = async (
+  cluster: Cluster,
+  settings: string[],
+  ready: (port: number) => Promise<void>,
+): Promise<Running> => {
   let complaint = ''
   for (let attempt = 0; attempt < 8; attempt++) {
     const outcome = await launch(cluster, settings, ready)
@@ -134,7 +165,11 @@ export const start = async (cluster: Cluster, settings: string[], ready: (port: 
     complaint = outcome
     await sleep(500)
   }
-  throw new AppError('unavailable', 'embedded_postgres_start', `The embedded PostgreSQL does not start. Its log ends: ${complaint}`)
+  throw new AppError(
+    'unavailable',
+    'embedded_postgres_start',
+    `The embedded PostgreSQL does not start. Its log ends: ${complaint}`,
+  )
 }
 
 /** Fast shutdown (SIGINT): running statements are cancelled, everything committed is kept. */

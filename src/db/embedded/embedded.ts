@@ -8,7 +8,17 @@ import { join, resolve } from 'node:path'
 import { AppError } from '../../core/errors.ts'
 import { roleStatements } from '../roles.ts'
 import { serverAccount } from './account.ts'
-import { type Address, isAlive, makePasswords, publishAddress, type RolePasswords, readAddress, readPasswords, withdrawAddress, withStartLock } from './address.ts'
+import {
+  type Address,
+  isAlive,
+  makePasswords,
+  publishAddress,
+  type RolePasswords,
+  readAddress,
+  readPasswords,
+  withdrawAddress,
+  withStartLock,
+} from './address.ts'
 import { locateBinaries } from './binaries.ts'
 import { type Cluster, initialise, start, stop, withClient } from './cluster.ts'
 
@@ -57,7 +67,13 @@ const answers = async (urls: EmbeddedDatabase['urls']): Promise<boolean> => {
  * @param settings further `name=value` PostgreSQL settings, used only where we start it
  * @throws AppError `unsupported` | `unavailable` with what to do
  */
-export const openEmbedded = async ({ dataDir, settings = [] }: { dataDir: string; settings?: string[] }): Promise<EmbeddedDatabase> => {
+export const openEmbedded = async ({
+  dataDir,
+  settings = [],
+}: {
+  dataDir: string
+  settings?: string[]
+}): Promise<EmbeddedDatabase> => {
   const home = resolve(dataDir)
   mkdirSync(home, { recursive: true })
   // The server's own account has to walk through; what is secret inside is 0600 by itself.
@@ -86,7 +102,11 @@ const stopOwned = async (home: string, address: Address): Promise<void> =>
     if (readAddress(home)?.postmasterPid === address.postmasterPid) withdrawAddress(home)
   })
 
-const startHere = async (home: string, settings: string[], known: RolePasswords | undefined): Promise<EmbeddedDatabase> => {
+const startHere = async (
+  home: string,
+  settings: string[],
+  known: RolePasswords | undefined,
+): Promise<EmbeddedDatabase> => {
   const binaries = await locateBinaries()
   const folder = join(home, 'postgres')
   const cluster: Cluster = {
@@ -101,7 +121,8 @@ const startHere = async (home: string, settings: string[], known: RolePasswords 
     await withClient(urlsOf(port, passwords).superuser, (client) => client.query('select 1'))
   })
   const { pid } = running.process
-  if (pid === undefined) throw new AppError('unavailable', 'embedded_postgres_start', 'The embedded PostgreSQL does not start.')
+  if (pid === undefined)
+    throw new AppError('unavailable', 'embedded_postgres_start', 'The embedded PostgreSQL does not start.')
   const urls = urlsOf(running.port, passwords)
   await bootstrap(urls, passwords)
   const address = { port: running.port, postmasterPid: pid, ownerPid: process.pid }

@@ -1,0 +1,50 @@
+import type { Ctx, Tx } from '../core/ctx.ts'
+
+/** What a platform app asked for, waiting for somebody to sign in. */
+export type LoginRequestRow = {
+  handle_hash: Buffer
+  browser_hash: Buffer
+  client_id: string
+  redirect_uri: string
+  scope: string
+  state: string | null
+  nonce: string | null
+  code_challenge: string
+  prompt: string | null
+  created_at: Date
+  expires_at: Date
+}
+
+export const insert = async (ctx: Ctx, row: LoginRequestRow): Promise<void> => {
+  await ctx.db('login_requests').insert(row)
+}
+
+/** Waiting, not expired, and begun in this browser. */
+export const findWaiting = (
+  ctx: Ctx,
+  handleHash: Buffer,
+  browserHash: Buffer,
+  now: Date,
+): Promise<LoginRequestRow | undefined> =>
+  ctx
+    .db('login_requests')
+    .where({ handle_hash: handleHash, browser_hash: browserHash })
+    .whereNull('consumed_at')
+    .andWhere('expires_at', '>', now)
+    .first()
+
+/** Single use: the row, for exactly one caller. */
+export const consume = async (
+  tx: Tx<Ctx>,
+  handleHash: Buffer,
+  now: Date,
+): Promise<LoginRequestRow | undefined> => {
+  const [row] = await tx
+    .db('login_requests')
+    .where({ handle_hash: handleHash })
+    .whereNull('consumed_at')
+    .andWhere('expires_at', '>', now)
+    .update({ consumed_at: now })
+    .returning('*')
+  return row
+}

@@ -1,0 +1,142 @@
+/**
+ * SAML 2.0 as a connection type: the browser-SSO profile, our side of it. It owns no table and touches no database;
+ * the journey stores what `begin` expects and the replay key that `finish` returns.
+ *
+ * Invariants: a claim is read only from text whose signature by the connection's certificate held (reader.ts); every
+ * rule is a line of one table (checks.ts); node-saml must agree (second-opinion.ts), and is asked last, about
+ * documents that are already accepted, so that each refusal keeps its own reason and nothing unsigned reaches it.
+ */
+import {
+  type Callback,
+  type ConnectionRecord,
+  type ConnectionType,
+  type OpenConnection,
+  type OpenDeps,
+  refusal,
+  type VerifiedIdentity,
+} from '../connections/contract.ts'
+import { randomToken } from '../crypto/hash.ts'
+import { authnRequest } from './authn-request.ts'
+import { isInForce, readCertificate } from './certificates.ts'
+import { type Expected, runChecks } from './checks.ts'
+import { missing, SamlConfig, SP_PRIVATE_KEY } from './config.ts'
+import { toIdentity } from './identity.ts'
+import { importMetadata } from './metadata-in.ts'
+import { decodeMessage, readResponse } from './reader.ts'
+import { askNodeSaml, type SecondOpinion } from './second-opinion.ts'
+import { addresses, draft, spMetadata } from './service-provider.ts'
+
+const FLOW_ID = /^[A-Za-z0-9_-]{43}$/
+
+type SamlRecord = ConnectionRecord<SamlConfig>
+type FinishInput = Parameters<OpenConnection['finish']>[0]
+
+const begin = (record: SamlRecord, deps: OpenDeps): OpenConnection['begin'] => {
+  return async ({ forceAuthentication }) => {
+    const lacking = missing(record.config, record.secrets)
+    const { ssoUrl, nameIdFormat } = record.config
+    const privateKey = record.secrets[SP_PRIVATE_KEY]
+    if (lacking.length > 0 || ssoUrl === null || privateKey === undefined) {
+      throw refusal('idp_misconfigured', { expected: lacking, received: 'nothing' })
+    }
+    const flowId = randomToken()
+    const { redirect, requestId } = authnRequest({
+      addresses: addresses(record.baseUrl, record.id),
+      ssoUrl,
+      nameIdFormat,
+      forceAuthentication,
+      relayState: flowId,
+      privateKey,
+      now: deps.clock.now(),
+    })
+    return { to: { redirect }, flowId, expects: { requestId } }
+  }
+}
+
+const flowIdOf = ({ method, form }: Callback): string | null => {
+  const relayState = method === 'POST' ? form.RelayState : undefined
+  return relayState !== undefined && FLOW_ID.test(relayState) ? relayState : null
+}
+
+const expectedOf = (record: SamlRecord, requestId: string | undefined): Expected => {
+  const { idpEntityId } = record.config
+  if (idpEntityId === null) throw refusal('idp_misconfigured', { expected: 'an entity ID of the IdP' })
+  // Without a request of ours there is nothing that an answer could belong to.
+  if (!requestId) throw refusal('request_mismatch', { expected: 'a request of ours', received: 'none' })
+  const { acsUrl, entityId } = addresses(record.baseUrl, record.id)
+  return { idpEntityId, acsUrl, entityId, requestId }
+}
+
+const demandMessage = ({ method, form }: Callback): string => {
+  const message = method === 'POST' ? form.SAMLResponse : undefined
+  if (message) return message
+  throw refusal('malformed', { expected: 'a posted SAMLResponse', received: 'none' })
+}
+
+const demandAgreement = async (
+  secondOpinion: SecondOpinion,
+  subject: string,
+  request: Parameters<SecondOpinion>[0],
+): Promise<void> => {
+  const opinion = await secondOpinion(request)
+  if (opinion.accepted && opinion.subject === subject) return
+  throw refusal('opinions_differ', {
+    expected: 'both readers to accept the same subject',
+    received: opinion.accepted ? 'another subject' : opinion.why,
+  })
+}
+
+const finish = (record: SamlRecord, secondOpinion: SecondOpinion) => {
+  return async (input: FinishInput): Promise<VerifiedIdentity> => {
+    const { config } = record
+    const { now } = input
+    const xml = decodeMessage(demandMessage(input))
+    const expected = expectedOf(record, input.expects.requestId)
+    const read = readResponse(xml, { certificates: config.certificates, now })
+    runChecks({ ...read, expected, now })
+    const identity = toIdentity(read.assertion, config)
+    await demandAgreement(secondOpinion, identity.subject, {
+      xml,
+      certificates: config.certificates,
+      entityId: expected.entityId,
+      acsUrl: expected.acsUrl,
+      signed: read.signed,
+      now: now.getTime(),
+    })
+    return identity
+  }
+}
+
+/** The IdP is met only through browsers, perhaps inside a network we cannot see: what is ours to ask is asked. */
+const test = (record: SamlRecord, { clock }: OpenDeps): OpenConnection['test'] => {
+  return async () => {
+    const lacking = missing(record.config, record.secrets)
+    if (lacking.length > 0) throw refusal('idp_misconfigured', { expected: lacking, received: 'nothing' })
+    const certificates = record.config.certificates.map((pem) => readCertificate(pem))
+    if (!certificates.some((found) => 'key' in found && isInForce(found, clock.now()))) {
+      throw refusal('certificate_unusable', { expected: 'a certificate in force', received: 'none' })
+    }
+  }
+}
+
+/** The type with another second opinion in place of node-saml in this process. */
+export const createSamlConnection = (secondOpinion: SecondOpinion): ConnectionType<SamlConfig> => ({
+  type: 'saml',
+  label: 'SAML 2.0',
+  callback: { path: 'acs', methods: ['POST'] },
+  config: SamlConfig,
+  secretFields: [SP_PRIVATE_KEY],
+  draft,
+  missing,
+  urls: addresses,
+  importMetadata,
+  open: (record, deps) => ({
+    begin: begin(record, deps),
+    flowId: flowIdOf,
+    finish: finish(record, secondOpinion),
+    test: test(record, deps),
+    metadata: () => spMetadata(addresses(record.baseUrl, record.id), record.config),
+  }),
+})
+
+export const samlConnection: ConnectionType<SamlConfig> = createSamlConnection(askNodeSaml)

@@ -1,0 +1,102 @@
+/**
+ * The composition root: builds every capability once, in the order of the layout, from named dependencies. Owns nothing.
+ * A new connection type is one line in `connectionTypes`.
+ */
+import type { Logger } from 'pino'
+import { createAudit } from './audit/audit.ts'
+import { createClients } from './clients/clients.ts'
+import { createConnections } from './connections/connections.ts'
+import type { ConnectionType } from './connections/contract.ts'
+import type { Clock } from './core/clock.ts'
+import { createEnvelope } from './crypto/envelope.ts'
+import { createLinking } from './directory/linking.ts'
+import { createOrganisations } from './directory/organisations.ts'
+import { createUsers } from './directory/users.ts'
+import { createJourney } from './login/journey.ts'
+import { createOutbound } from './net/outbound.ts'
+import { oidcConnection } from './oidc/oidc.ts'
+import { createLogout } from './provider/logout.ts'
+import { createTokenEndpoint } from './provider/token.ts'
+import { samlConnection } from './saml/saml.ts'
+import { createDirectories } from './scim/directories.ts'
+import { createScimUsers } from './scim/users.ts'
+import { createSessions } from './sessions/sessions.ts'
+import { createTokenIssuer } from './tokens/access-token.ts'
+import { createCodes } from './tokens/codes.ts'
+import { createEndSessions } from './tokens/end-session.ts'
+import { createRefreshTokens } from './tokens/refresh.ts'
+import { createSigningKeys } from './tokens/signing-keys.ts'
+
+export const connectionTypes: readonly ConnectionType[] = [samlConnection, oidcConnection]
+
+export type ServiceDeps = {
+  baseUrl: string
+  masterKey: Buffer
+  outboundAllowLoopback: boolean
+  clock: Clock
+  logger: Logger
+}
+
+export type Services = ReturnType<typeof createServices>
+
+export const createServices = ({ baseUrl, masterKey, outboundAllowLoopback, clock, logger }: ServiceDeps) => {
+  const envelope = createEnvelope({ kek: masterKey })
+  const outbound = createOutbound({ allowLoopback: outboundAllowLoopback })
+  const audit = createAudit({ clock })
+  const sessions = createSessions({ clock })
+  const keys = createSigningKeys({ envelope, clock, audit })
+  const refreshTokens = createRefreshTokens({ clock, audit })
+  const codes = createCodes({ clock, sessions, refreshTokens, audit })
+  const endSessions = createEndSessions({ sessions, clock })
+  const tokenIssuer = createTokenIssuer({ keys, sessions, clock, issuer: baseUrl })
+  const organisations = createOrganisations({ audit, clock })
+  const users = createUsers({ audit, clock, endSessions })
+  const linking = createLinking({ users, audit, clock })
+  const clients = createClients({ audit, clock })
+  const connections = createConnections({
+    types: connectionTypes,
+    envelope,
+    audit,
+    clock,
+    fetch: outbound.fetch,
+    baseUrl,
+  })
+  const journey = createJourney({
+    organisations,
+    connections,
+    clients,
+    linking,
+    sessions,
+    codes,
+    envelope,
+    audit,
+    clock,
+    logger,
+    issuer: baseUrl,
+  })
+  const tokenEndpoint = createTokenEndpoint({ clients, codes, refreshTokens, issuer: tokenIssuer })
+  const logout = createLogout({ issuer: tokenIssuer, clients, endSessions, audit })
+  const directories = createDirectories({ clock, audit })
+  const scimUsers = createScimUsers({ users })
+  return {
+    envelope,
+    outbound,
+    audit,
+    sessions,
+    keys,
+    refreshTokens,
+    codes,
+    endSessions,
+    tokenIssuer,
+    organisations,
+    users,
+    linking,
+    clients,
+    connections,
+    journey,
+    tokenEndpoint,
+    logout,
+    directories,
+    scimUsers,
+  }
+}
