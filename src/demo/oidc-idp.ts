@@ -69,6 +69,9 @@ const errorPage = (
   )
 }
 
+/** Cookies know no ports: two IdPs on localhost must not overwrite each other's. */
+const cookieName = (port: number, part: string): string => `demo_idp_${port}_${part}`
+
 const openProvider = async (
   issuer: string,
   options: OidcIdpOptions & { name: string; port: number },
@@ -85,8 +88,7 @@ const openProvider = async (
         ({ oidc }) => !oidc.result?.login,
       ),
     )
-  // Cookies know no ports: two IdPs on localhost must not overwrite each other's.
-  const cookie = (part: string) => `demo_idp_${options.port}_${part}`
+  const cookie = (part: string): string => cookieName(options.port, part)
   return new Provider(issuer, {
     adapter: createOidcStore(clients),
     jwks: { keys: [await signingKey()] },
@@ -125,7 +127,10 @@ const openProvider = async (
 }
 
 /** The pages that oidc-provider leaves to us. */
-const interactionPages = (provider: Provider, people: readonly Person[], name: string): Koa => {
+const interactionPages = (
+  provider: Provider,
+  { people, name, port }: { people: readonly Person[]; name: string; port: number },
+): Koa => {
   const look = { kind: 'oidc', eyebrow: name } as const
   const router = new Router()
   const pick = async (ctx: Koa.Context, fault?: string): Promise<void> => {
@@ -136,6 +141,14 @@ const interactionPages = (provider: Provider, people: readonly Person[], name: s
       { action: `/interaction/${uid}`, people, hidden: {}, hint, fault, cancellable: true },
     )
   }
+  /** Who was signed in before must not matter: oidc-provider would sign that person out with a page that needs scripts. */
+  const forgetSession = async (ctx: Koa.Context): Promise<void> => {
+    const interaction = await provider.interactionDetails(ctx.req, ctx.res)
+    delete interaction.session
+    await interaction.save(interaction.exp - Math.floor(Date.now() / 1000))
+    ctx.cookies.set(cookieName(port, 'session'), null)
+  }
+
   router.get('/', (ctx) => {
     ctx.body = noticePage({ ...look, title: 'An OpenID Connect identity provider' }, [
       'It stands for the IdP of a company. Start at the app: the broker sends people here to sign in.',
@@ -150,6 +163,7 @@ const interactionPages = (provider: Provider, people: readonly Person[], name: s
       ctx.status = 404
       return pick(ctx, `Nobody here is called “${(wanted ?? '').slice(0, 200)}”.`)
     }
+    await forgetSession(ctx)
     ctx.respond = false
     await provider.interactionFinished(
       ctx.req,
@@ -192,7 +206,7 @@ export const startOidcIdp = async (options: OidcIdpOptions): Promise<OidcIdp> =>
     },
   )
   provider.proxy = issuer.startsWith('https:')
-  const pages = interactionPages(provider, options.people, name).callback()
+  const pages = interactionPages(provider, { people: options.people, name, port: server.port }).callback()
   const protocol = provider.callback()
   // Side by side, not one mounted in the other: a mounted oidc-provider signs cookies with its parent's keys.
   server.handle((request: IncomingMessage, response: ServerResponse) => {

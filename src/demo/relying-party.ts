@@ -14,7 +14,7 @@ export type DemoClient = {
   clientSecret: string
   /** The `aud` of access tokens for this app. Default: the client ID. */
   audience?: string
-  /** Default: `openid profile email`. */
+  /** Default: `openid profile email offline_access`; without the last there is no refresh token. */
   scope?: string
 }
 
@@ -111,7 +111,7 @@ export const createRelyingParty = (client: DemoClient, redirectUri: string) => {
       response_type: 'code',
       client_id: client.clientId,
       redirect_uri: redirectUri,
-      scope: client.scope ?? 'openid profile email',
+      scope: client.scope ?? 'openid profile email offline_access',
       state: departure.state,
       nonce: departure.nonce,
       code_challenge: createHash('sha256').update(departure.codeVerifier).digest('base64url'),

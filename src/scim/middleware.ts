@@ -116,11 +116,12 @@ const parse = bodyParser({
  * @throws AppError `unsupported`/`media_type`, `too_large`/`body_too_large`, `invalid`/`invalid_syntax`
  */
 export const readBody = async (koa: Context): Promise<JsonObject> => {
-  const type = koa.request.is(MEDIA_TYPES)
-  if (type === false) {
+  if (koa.request.length === 0 || koa.request.is(MEDIA_TYPES) === null) {
+    throw scimFault('invalid_syntax', 'The request needs a JSON body.')
+  }
+  if (koa.request.is(MEDIA_TYPES) === false) {
     throw new AppError('unsupported', 'media_type', 'Send application/scim+json or application/json.')
   }
-  if (type === null) throw scimFault('invalid_syntax', 'The request needs a JSON body.')
   await parse(koa, async () => {})
   const { body } = koa.request as { body?: unknown }
   if (!isObject(body)) throw scimFault('invalid_syntax', 'The body has to be a JSON object.')

@@ -1,4 +1,4 @@
-import { deflateRawSync } from 'node:zlib'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { SAML } from '@node-saml/node-saml'
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -99,7 +99,6 @@ describe('the SAML IdP', () => {
     const page = await signIn(url, { email: ' Bob@Acme.test ' })
     const xml = responseXml(page)
     const sent = new URL(url).searchParams.get('SAMLRequest') ?? ''
-    const { inflateRawSync } = await import('node:zlib')
     const id = /ID="([^"]+)"/.exec(inflateRawSync(Buffer.from(sent, 'base64')).toString())?.[1]
     expect(xml).toContain(
       `<saml:NameID Format="urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress">${bob.email}<`,
@@ -267,6 +266,18 @@ describe('the OIDC IdP', () => {
     }
   })
 
+  test('two tabs of one browser finish as two people', async () => {
+    const browser = agent()
+    const tabs = [await begin(), await begin()]
+    const logins = []
+    for (const { url } of tabs) logins.push(await browser.get(url))
+    for (const [index, person] of [ada, bob].entries()) {
+      const login = logins[index]?.form('person') ?? expect.unreachable()
+      const page = await browser.submit(login, { person: person.id }, { follow: insideIdp })
+      expect((await finish(page, tabs[index]?.checks ?? {}))?.sub).toBe(person.id)
+    }
+  })
+
   test('the address of the login hint is filled in', async () => {
     const login = await agent().get((await begin({ login_hint: bob.email })).url)
     expect(login.form('email').fields.email).toBe(bob.email)
@@ -317,7 +328,7 @@ describe('the OIDC IdP', () => {
     client.allowInsecureRequests(wrong)
     await expect(
       client.authorizationCodeGrant(wrong, new URL(String(page.headers.location)), checks),
-    ).rejects.toMatchObject({ error: 'invalid_client' })
+    ).rejects.toMatchObject({ cause: [{ parameters: { error: 'invalid_client' } }] })
   })
 })
 

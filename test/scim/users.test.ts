@@ -119,7 +119,7 @@ describe('SCIM users', () => {
         400,
         'invalidFilter',
       ])
-      expect(answer.json.detail).toMatch(/^[A-Z].*\.$/)
+      expect(answer.json.detail).toMatch(/^[A-Za-z].* .*\.$/)
     }
   })
 

@@ -76,6 +76,26 @@ const presented = (request: IncomingMessage, body: URLSearchParams) => {
   return { method: 'basic', id: decode(id), secret: decode(secret) }
 }
 
+/** For a bend: the same without one member. */
+export const without =
+  (name: string) =>
+  (members: Json): Json => {
+    const { [name]: _dropped, ...rest } = members
+    return rest
+  }
+
+/** For a bend: an endpoint that always answers this. */
+export const answering =
+  (status: number, body: string, headers: Record<string, string> = {}): RequestListener =>
+  (_request, response) => {
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body)
+  }
+
+/** For a bend: an endpoint that ends the connection. */
+export const hangingUp: RequestListener = (request) => {
+  request.socket.destroy()
+}
+
 /** @param issuer what it says it is; its own address unless told */
 export const startMisbehavingOp = async ({ issuer: claimed }: { issuer?: string } = {}) => {
   const keys = Object.fromEntries(

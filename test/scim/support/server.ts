@@ -8,6 +8,7 @@ import { createAudit } from '../../../src/audit/audit.ts'
 import { systemClock } from '../../../src/core/clock.ts'
 import type { OrgCtx } from '../../../src/core/ctx.ts'
 import { newUuid, toId } from '../../../src/core/ids.ts'
+import type { Database } from '../../../src/db/pool.ts'
 import { forOrg, inTx } from '../../../src/db/transaction.ts'
 import { createUsers } from '../../../src/directory/users.ts'
 import { requestContexts } from '../../../src/http/request-context.ts'
@@ -48,13 +49,15 @@ export const scimServer = () => {
     endSessions: createEndSessions({ sessions: createSessions({ clock }), clock }),
   })
   const log: string[] = []
+  /** Another database for the requests that come in, such as one that is not there. */
+  const instead: { db: Database | null } = { db: null }
   let server: Server
   let origin = ''
 
   beforeAll(async () => {
     const app = new Koa()
     const router = new Router()
-    app.use(requestContexts({ db: db.app }))
+    app.use((koa, next) => requestContexts({ db: instead.db ?? db.app })(koa, next))
     scimRoutes({
       directories,
       users: createScimUsers({ users }),
@@ -112,7 +115,7 @@ export const scimServer = () => {
   const auditActions = (org: OrgCtx): Promise<string[]> =>
     inTx(org, async (tx) => tx.db('audit_events').where({ org_id: tx.orgId }).orderBy('id').pluck('action'))
 
-  return { db, clock, directories, users, log, send, organisation, directory, auditActions }
+  return { db, instead, clock, directories, users, log, send, organisation, directory, auditActions }
 }
 
 export const USER = 'urn:ietf:params:scim:schemas:core:2.0:User'
