@@ -13,6 +13,7 @@ import type { Actor, Ctx } from './core/ctx.ts'
 import { loadMasterKey } from './crypto/master-key.ts'
 import { attachDatabase } from './db/attach.ts'
 import type { Database } from './db/pool.ts'
+import { startSweeping } from './db/sweep.ts'
 import { createManagement } from './http/management.ts'
 import { createServices, type Services } from './services.ts'
 
@@ -88,9 +89,12 @@ export const serve = async (config: Config, logger: Logger): Promise<Serving> =>
   const port = await listen(server, config.port, config.listenAddress)
   const managementPort = await listen(management.server, config.managementPort, config.listenAddress)
 
+  const stopSweeping = startSweeping(db, logger)
+
   let stopped: Promise<void> | undefined
   const drain = async (): Promise<void> => {
     draining = true
+    stopSweeping()
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     server.closeIdleConnections()
     await Promise.race([closed, sleep(DRAIN_MS, undefined, { ref: false })])

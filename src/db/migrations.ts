@@ -5,6 +5,7 @@ import * as users from '../../migrations/0003-users.ts'
 import * as sessions from '../../migrations/0004-sessions-and-tokens.ts'
 import * as audit from '../../migrations/0005-audit-events.ts'
 import * as refreshRotation from '../../migrations/0006-refresh-rotation.ts'
+import * as sweep from '../../migrations/0007-sweep.ts'
 import { AppError } from '../core/errors.ts'
 
 type Migration = { up: (knex: Knex) => Promise<void>; down: (knex: Knex) => Promise<void> }
@@ -17,6 +18,7 @@ const migrations: Record<string, Migration> = {
   '0004-sessions-and-tokens': sessions,
   '0005-audit-events': audit,
   '0006-refresh-rotation': refreshRotation,
+  '0007-sweep': sweep,
 }
 
 export const migrationNames = Object.keys(migrations)

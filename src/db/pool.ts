@@ -11,6 +11,8 @@ pg.types.setTypeParser(pg.types.builtins.INT8, Number)
 
 export type Database = Knex
 
+const silent = (): void => undefined
+
 /** @param size connections at most; a caller waits 5 s for one before it gets `unavailable` */
 export const openDatabase = ({ url, size }: { url: string; size: number }): Database =>
   knex({
@@ -23,5 +25,7 @@ export const openDatabase = ({ url, size }: { url: string; size: number }): Data
       statement_timeout: 20_000,
       idle_in_transaction_session_timeout: 30_000,
     },
+    // Every error reaches its caller; printed here as well it would break the JSON log.
+    log: { warn: silent, error: silent, deprecate: silent, debug: silent },
     pool: { min: 0, max: size, acquireTimeoutMillis: 5_000, propagateCreateError: true },
   })

@@ -4,6 +4,7 @@
  * the same transaction; a deleted user stays as a tombstone that lets nobody in. Whoever changes a user, whether by
  * SCIM, page, API or CLI, passes through here.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { Audit } from '../audit/audit.ts'
 import type { Clock } from '../core/clock.ts'
 import type { OrgCtx, OrgTx } from '../core/ctx.ts'
@@ -39,9 +40,7 @@ const asConflict = (error: unknown): unknown => {
 }
 
 const changedNames = (before: UserFields, after: UserFields): string[] =>
-  (Object.keys(after) as (keyof UserFields)[]).filter(
-    (name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]),
-  )
+  (Object.keys(after) as (keyof UserFields)[]).filter((name) => !isDeepStrictEqual(before[name], after[name]))
 
 export const createUsers = ({
   audit,

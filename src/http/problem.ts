@@ -30,6 +30,14 @@ export const asAppError = (error: unknown): AppError => {
   if (status === 413) {
     return new AppError('too_large', 'body_too_large', 'The request body is too large.', { cause: known })
   }
+  if (status === 415) {
+    return new AppError(
+      'unsupported',
+      'media_type',
+      'The request body is of a type or encoding that is not taken here.',
+      { cause: known },
+    )
+  }
   if (typeof status === 'number' && status >= 400 && status < 500) {
     return new AppError('invalid', 'bad_request', 'The request could not be read.', { cause: known })
   }

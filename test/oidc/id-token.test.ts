@@ -1,13 +1,7 @@
 import { base64url, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RefusalReason } from '../../src/connections/contract.ts'
-import {
-  type Bend,
-  type Json,
-  type MisbehavingOp,
-  startMisbehavingOp,
-  without,
-} from '../support/misbehaving-op.ts'
+import { type Bend, type MisbehavingOp, startMisbehavingOp, without } from '../support/misbehaving-op.ts'
 import { openTo, refusalOf, signIn } from './opening.ts'
 
 let op: MisbehavingOp
