@@ -96,8 +96,10 @@ export const serve = async (config: Config, logger: Logger): Promise<Serving> =>
     draining = true
     stopSweeping()
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    server.closeIdleConnections()
+    // A kept-alive connection turns idle only after its answer, so it is looked for until none is left.
+    const reaper = setInterval(() => server.closeIdleConnections(), 100)
     await Promise.race([closed, sleep(DRAIN_MS, undefined, { ref: false })])
+    clearInterval(reaper)
     server.closeAllConnections()
     management.server.close()
     management.server.closeAllConnections()

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import type { Ctx, OrgCtx, Tx } from '../core/ctx.ts'
+import { AppError } from '../core/errors.ts'
 
 const isOpen = <C extends Ctx>(ctx: C): ctx is Tx<C> => (ctx.db as Knex.Transaction).isTransaction === true
 
@@ -14,7 +15,13 @@ const setTenant = async (trx: Knex, orgId: string | undefined): Promise<void> =>
   const current = tenants.get(trx)
   if (current === orgId) return
   // One transaction, one tenant: rows of two could otherwise be written in one breath.
-  if (current !== undefined) throw new Error('a transaction of one organisation was entered for another')
+  if (current !== undefined) {
+    throw new AppError(
+      'internal',
+      'tenants_mixed',
+      'A transaction of one organisation was entered for another.',
+    )
+  }
   tenants.set(trx, orgId)
   await trx.raw(`select set_config('app.org_id', ?, true)`, [orgId])
 }
@@ -23,6 +30,7 @@ const setTenant = async (trx: Knex, orgId: string | undefined): Promise<void> =>
  * Runs `work` in a transaction with the context's tenant set for its length (`set_config(…, true)`), never for the
  * session: a pooled connection must not remember whose it was. Inside a transaction the running one is used, so that a
  * rule that opens one can be part of a larger one; a transaction that has no tenant yet takes the first that comes.
+ * @throws AppError `internal`/`tenants_mixed` where the running transaction is another organisation's
  */
 export const inTx = async <C extends Ctx, T>(ctx: C, work: (tx: Tx<C>) => Promise<T>): Promise<T> => {
   const { orgId } = ctx as Partial<OrgCtx>

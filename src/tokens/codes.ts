@@ -111,13 +111,18 @@ export const createCodes = ({
     return { session, user, scope: row.scope, nonce: row.nonce, refreshToken }
   }
 
-  /** RFC 9700 section 4.5: a code that comes twice was seen by somebody; what it gave ends. */
+  /**
+   * RFC 9700 section 4.5: a code that comes twice was seen by somebody; what it gave ends. Counted into one row, since
+   * it can come as often as its holder likes.
+   */
   const answerReuse = (ctx: OrgCtx, row: repo.CodeRow): Promise<void> =>
     inTx(ctx, async (tx) => {
+      // A code that died with its session was used by nobody, and nothing that it could have given is left.
+      if (!(await sessions.holdLive(tx, row.session_id))) return
       // Read again: the winner of the race has written its family only now.
       const familyId = (await repo.find(tx, row.id))?.family_id ?? null
-      if (familyId === null || !(await refreshTokens.endFamily(tx, familyId, 'code_reused'))) return
-      await audit.record(tx, {
+      if (familyId !== null) await refreshTokens.endFamily(tx, familyId, 'code_reused')
+      await audit.count(tx, {
         action: 'token.code_reused',
         outcome: 'refused',
         reason: 'code_reused',
