@@ -27,7 +27,8 @@ const groups = [
   keysCommands,
 ]
 
-const createProgram = (): Command => {
+/** Every command group on one program. */
+export const createProgram = (): Command => {
   const program = new Command('portico')
     .description('Portico, an SSO and SCIM identity broker')
     .showHelpAfterError('(portico --help lists the commands)')

@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.ts'
 import { AppError } from '../core/errors.ts'
 import { openEmbedded } from './embedded/embedded.ts'
+import { asDatabaseFault } from './faults.ts'
 import { demandMatchingSchema, migrateUp } from './migrations.ts'
 import { type Database, openDatabase } from './pool.ts'
 import { demandServingRole } from './roles.ts'
@@ -11,6 +12,15 @@ export type AttachedDatabase = {
   db: Database
   /** Closes the pool, and the embedded server where this process started it. */
   close: () => Promise<void>
+}
+
+/** What PostgreSQL turns away at the door: role or password (class 28), database (3D000). A fault of the configuration. */
+const asAttachFault = (error: unknown, variable: string): unknown => {
+  const { code, message } = error as { code?: unknown; message: string }
+  if (typeof code !== 'string' || !/^(28...|3D000)$/.test(code)) return asDatabaseFault(error)
+  return new AppError('invalid', 'database_refused', `PostgreSQL refuses ${variable}: ${message}.`, {
+    cause: error,
+  })
 }
 
 const asOwner = async <T>(url: string, work: (db: Database) => Promise<T>): Promise<T> => {
@@ -26,7 +36,7 @@ const asOwner = async <T>(url: string, work: (db: Database) => Promise<T>): Prom
 /**
  * The database as the application role, ready to serve: embedded (started or attached to, and migrated), or the
  * configured one, whose schema must match already.
- * @throws AppError `unsafe_database_role` | `schema_mismatch` | `database_unavailable`
+ * @throws AppError `unsafe_database_role` | `schema_mismatch` | `database_unavailable` | `database_refused`
  */
 export const attachDatabase = async (config: Wanted): Promise<AttachedDatabase> => {
   const embedded =
@@ -46,7 +56,7 @@ export const attachDatabase = async (config: Wanted): Promise<AttachedDatabase> 
       await demandMatchingSchema(db)
     } catch (error) {
       await db.destroy()
-      throw error
+      throw asAttachFault(error, 'DATABASE_URL')
     }
     return { db, close }
   } catch (error) {
@@ -55,7 +65,10 @@ export const attachDatabase = async (config: Wanted): Promise<AttachedDatabase> 
   }
 }
 
-/** Runs `work` as the owner of the schema, for `portico migrate`. @throws AppError `invalid`/`configuration` */
+/**
+ * Runs `work` as the owner of the schema, for `portico migrate`.
+ * @throws AppError `invalid`/`configuration` | `database_unavailable` | `database_refused`
+ */
 export const withOwner = async <T>(config: Wanted, work: (db: Database) => Promise<T>): Promise<T> => {
   if (config.databaseUrl === undefined) {
     const embedded = await openEmbedded({ dataDir: config.dataDir })
@@ -72,5 +85,9 @@ export const withOwner = async <T>(config: Wanted, work: (db: Database) => Promi
       'DATABASE_MIGRATION_URL is missing: migrations run as portico_owner.',
     )
   }
-  return asOwner(config.databaseMigrationUrl, work)
+  try {
+    return await asOwner(config.databaseMigrationUrl, work)
+  } catch (error) {
+    throw asAttachFault(error, 'DATABASE_MIGRATION_URL')
+  }
 }

@@ -15,24 +15,25 @@ export const roleStatements = (passwords: { owner: string; app: string }): strin
   'grant portico_lookup to portico_owner',
 ]
 
-type RoleFacts = { name: string; superuser: boolean; bypass: boolean; owns: number; lookup: boolean }
+type RoleFacts = { name: string; superuser: boolean; bypass: boolean; owns: boolean; lookup: boolean }
 
 /**
- * Refuses to serve as a role for which row security is decoration.
+ * Refuses to serve as a role for which row security is decoration, itself or as a role it could become: whoever
+ * smuggles in one statement could smuggle in `set role`, too, which is why membership counts and not only inheritance.
  * @throws AppError `forbidden`/`unsafe_database_role`
  */
 export const demandServingRole = async (db: Knex): Promise<void> => {
   const { rows } = await db.raw<{ rows: RoleFacts[] }>(`
-    select rolname as name, rolsuper as superuser, rolbypassrls as bypass,
-      (select count(*)::int from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = 'public' and c.relkind in ('r', 'p') and pg_has_role(current_user, c.relowner, 'usage')) as owns,
-      coalesce((select pg_has_role(current_user, oid, 'usage') from pg_roles where rolname = 'portico_lookup'), false) as lookup
-    from pg_roles where rolname = current_user`)
+    select current_user as name, bool_or(r.rolsuper) as superuser, bool_or(r.rolbypassrls) as bypass,
+      bool_or(r.rolname = 'portico_lookup') as lookup,
+      bool_or(exists (select 1 from pg_namespace n where n.nspname = 'public' and n.nspowner = r.oid)
+        or exists (select 1 from pg_class c where c.relnamespace = 'public'::regnamespace and c.relowner = r.oid)) as owns
+    from pg_roles r where pg_has_role(current_user, r.oid, 'member')`)
   const role = rows[0] as RoleFacts
   const faults = [
     role.superuser && 'is a superuser',
     role.bypass && 'has BYPASSRLS',
-    role.owns > 0 && 'owns tables',
+    role.owns && 'owns the schema or something in it',
     role.lookup && 'is a member of portico_lookup',
   ].filter((fault) => typeof fault === 'string')
   if (faults.length > 0) {
