@@ -2,7 +2,7 @@
  * A SAML IdP that is nothing but fast: it writes its assertions in canonical form to begin with, so that signing one
  * is a digest and an RSA operation and no XML library runs on the side of the load.
  */
-import { createHash, randomBytes, sign } from 'node:crypto'
+import { createHash, createPrivateKey, type KeyObject, randomBytes, sign } from 'node:crypto'
 import { inflateRawSync } from 'node:zlib'
 
 const ASSERTION = 'urn:oasis:names:tc:SAML:2.0:assertion'
@@ -77,7 +77,7 @@ const assertionParts = (idp: IdentityProvider, request: ResponseRequest, id: str
 const empty = (name: string, algorithm: string): string =>
   `<ds:${name} Algorithm="${algorithm}"></ds:${name}>`
 
-const signatureOf = (canonical: string, id: string, { privateKeyPem, certificatePem }: SigningIdentity): string => {
+const signatureOf = (canonical: string, id: string, key: KeyObject, certificate: string): string => {
   const digest = createHash('sha256').update(canonical).digest('base64')
   const content =
     empty('CanonicalizationMethod', EXCLUSIVE_C14N) +
@@ -86,24 +86,28 @@ const signatureOf = (canonical: string, id: string, { privateKeyPem, certificate
     `${empty('Transform', EXCLUSIVE_C14N)}</ds:Transforms>` +
     `${empty('DigestMethod', 'http://www.w3.org/2001/04/xmlenc#sha256')}` +
     `<ds:DigestValue>${digest}</ds:DigestValue></ds:Reference></ds:SignedInfo>`
-  const value = sign('sha256', Buffer.from(`<ds:SignedInfo xmlns:ds="${DSIG}">${content}`), privateKeyPem)
+  const value = sign('sha256', Buffer.from(`<ds:SignedInfo xmlns:ds="${DSIG}">${content}`), key)
   return (
     `<ds:Signature xmlns:ds="${DSIG}"><ds:SignedInfo>${content}` +
     `<ds:SignatureValue>${value.toString('base64')}</ds:SignatureValue><ds:KeyInfo><ds:X509Data>` +
-    `<ds:X509Certificate>${bare(certificatePem)}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>`
+    `<ds:X509Certificate>${certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>`
   )
 }
 
-/** The form field SAMLResponse: a Response with one signed Assertion, in base64. */
-export const signedResponse = (idp: IdentityProvider, request: ResponseRequest): string => {
-  const now = new Date()
-  const id = `_${randomBytes(16).toString('hex')}`
-  const { head, tail } = assertionParts(idp, request, id, now)
-  const assertion = head + signatureOf(head + tail, id, idp.signing) + tail
-  return Buffer.from(
-    `<samlp:Response xmlns:samlp="${PROTOCOL}" Destination="${request.acsUrl}" ID="${id}-r" ` +
-      `InResponseTo="${request.inResponseTo}" IssueInstant="${now.toISOString()}" Version="2.0">` +
-      `<saml:Issuer xmlns:saml="${ASSERTION}">${idp.entityId}</saml:Issuer><samlp:Status>` +
-      `<samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status>${assertion}</samlp:Response>`,
-  ).toString('base64')
+/** Makes what the form field SAMLResponse wants: a Response with one signed Assertion, in base64. */
+export const openIdentityProvider = (idp: IdentityProvider): ((request: ResponseRequest) => string) => {
+  const key = createPrivateKey(idp.signing.privateKeyPem)
+  const certificate = bare(idp.signing.certificatePem)
+  return (request) => {
+    const now = new Date()
+    const id = `_${randomBytes(16).toString('hex')}`
+    const { head, tail } = assertionParts(idp, request, id, now)
+    const assertion = head + signatureOf(head + tail, id, key, certificate) + tail
+    return Buffer.from(
+      `<samlp:Response xmlns:samlp="${PROTOCOL}" Destination="${request.acsUrl}" ID="${id}-r" ` +
+        `InResponseTo="${request.inResponseTo}" IssueInstant="${now.toISOString()}" Version="2.0">` +
+        `<saml:Issuer xmlns:saml="${ASSERTION}">${idp.entityId}</saml:Issuer><samlp:Status>` +
+        `<samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status>${assertion}</samlp:Response>`,
+    ).toString('base64')
+  }
 }

@@ -15,6 +15,8 @@ export const securityHeaders = ({ baseUrl }: { baseUrl: string }): Middleware =>
       directives: {
         defaultSrc: ["'none'"],
         styleSrc: [STYLE_HASH],
+        // The icon of our own pages; nothing is fetched for it.
+        imgSrc: ['data:'],
         baseUri: ["'none'"],
         frameAncestors: ["'none'"],
       },
@@ -22,7 +24,7 @@ export const securityHeaders = ({ baseUrl }: { baseUrl: string }): Middleware =>
     strictTransportSecurity: secure ? { maxAge: 63_072_000, includeSubDomains: true } : false,
     referrerPolicy: { policy: 'same-origin' },
     frameguard: { action: 'deny' },
-    // Popups are not ours to judge; everything else helmet sets by itself stays.
+    // Whoever opened this window can neither steer nor watch it; everything else helmet sets by itself stays.
     crossOriginOpenerPolicy: { policy: 'same-origin' },
   })
   return async (koa, next) => {

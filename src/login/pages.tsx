@@ -9,10 +9,8 @@ type LoginPageProps = {
 }
 
 export const LoginPage = ({ clientName, handle, csrf, email, fault }: LoginPageProps) => (
-  <Page title="Sign in">
-    <p class="quiet">
-      to continue to <strong>{clientName}</strong>
-    </p>
+  <Page title={`Sign in to ${clientName}`}>
+    <p class="quiet">Type your work email. We take you to your company’s own sign-in page.</p>
     {fault === undefined ? null : (
       <p class="alarm" role="alert" id="fault">
         {fault}
@@ -37,7 +35,7 @@ export const LoginPage = ({ clientName, handle, csrf, email, fault }: LoginPageP
       </label>
       <button type="submit">Continue</button>
     </form>
-    <p class="reference">You will sign in at your company’s own page. Your password never reaches us.</p>
+    <p class="small">Your password stays with your company: this page never asks for it.</p>
   </Page>
 )
 
@@ -49,7 +47,8 @@ export const HandOverPage = ({
   action: string
   fields: Readonly<Record<string, string>>
 }) => (
-  <Page title="Go to your company’s sign-in">
+  <Page title="On to your company’s sign-in">
+    <p class="quiet">One press, and you are at your company’s own sign-in page.</p>
     <form method="post" action={action}>
       {Object.entries(fields).map(([name, value]) => (
         <input type="hidden" name={name} value={value} />

@@ -4,7 +4,6 @@ import type { ErrorText } from '../http/html/error-page.tsx'
 const IT_TEAM = 'Your company’s IT team.'
 const YOU = 'You can, right now.'
 const TELL_IT = 'Send them the reference below; it leads them to the exact cause.'
-const AGAIN = 'Start again from the app.'
 
 const setup = (what: string): ErrorText => ({
   title: 'Your company’s sign-in is not set up right',
@@ -20,7 +19,7 @@ const untrusted = (what: string): ErrorText => ({
   todo: `Start again. If it happens twice, ${TELL_IT.charAt(0).toLowerCase()}${TELL_IT.slice(1)}`,
 })
 
-const stale = (what: string): ErrorText => ({ title: 'Let’s start over', what, whose: YOU, todo: AGAIN })
+const stale = (what: string): ErrorText => ({ title: 'Let’s start over', what, whose: YOU })
 
 const noAccount = (what: string, todo: string): ErrorText => ({
   title: 'You cannot sign in here',

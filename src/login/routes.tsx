@@ -1,7 +1,13 @@
 import type { Context } from 'koa'
 import type { Logger } from 'pino'
 import type { Connections } from '../connections/connections.ts'
-import { type Begun, type Callback, type ConnectionType, refusal } from '../connections/contract.ts'
+import {
+  type Begun,
+  type Callback,
+  type ConnectionType,
+  type RefusalReason,
+  refusal,
+} from '../connections/contract.ts'
 import { AppError } from '../core/errors.ts'
 import { fromId } from '../core/ids.ts'
 import { forOrg, lookUpOrg } from '../db/transaction.ts'
@@ -11,11 +17,11 @@ import { csrfToken, demandOwnForm } from '../http/csrf.ts'
 import { ErrorPage, pageErrors } from '../http/html/error-page.tsx'
 import { seeOther, sendPage } from '../http/html/page.tsx'
 import type { Mount } from '../http/mount.ts'
-import { STATUS } from '../http/problem.ts'
+import { logError, STATUS } from '../http/problem.ts'
 import { requestContext } from '../http/request-context.ts'
 import type { Journey } from './journey.ts'
 import { HandOverPage, LoginPage } from './pages.tsx'
-import { REFUSAL_TEXTS } from './refusals.ts'
+import { isRefusalReason, REFUSAL_TEXTS } from './refusals.ts'
 
 const FORM_LIMIT_BYTES = 8 * 1024
 /** Base64 of the 256 KB that the SAML reader accepts, and the encoding around it. */
@@ -45,11 +51,16 @@ export const loginRoutes = ({ journey, connections, types, jar, baseUrl, logger 
     page: { clientName: string; handle: string; email: string; fault: string | undefined },
   ) => sendPage(koa, <LoginPage {...page} csrf={csrfToken(jar, koa)} />)
 
-  const expired = async (koa: Context): Promise<void> => {
-    seeOther(
-      koa,
-      errorLocation(await journey.countRefusal(requestContext(koa), 'request_expired'), undefined),
-    )
+  /** Refused before any answer of an IdP: counted, and told on a page of its own that can be reloaded. */
+  const refuse = async (koa: Context, reason: RefusalReason, handle: string | undefined): Promise<void> =>
+    seeOther(koa, errorLocation(await journey.countRefusal(requestContext(koa), reason), handle))
+
+  /** The sign-in that an error page offers to take up again: still open, and begun in this browser. */
+  const waitingBehind = async (koa: Context, handle: string | undefined) => {
+    if (handle === undefined) return undefined
+    const waiting = await journey.waiting(requestContext(koa), readBrowser(jar, koa), handle)
+    const again = `/login?request=${encodeURIComponent(handle)}`
+    return waiting && { clientName: waiting.clientName, again }
   }
 
   const readCallback = (koa: Context): Callback => ({
@@ -73,17 +84,31 @@ export const loginRoutes = ({ journey, connections, types, jar, baseUrl, logger 
     seeOther(koa, outcome.signedIn.redirectTo)
   }
 
-  /** An address that leads nowhere is asked for again; a page that was open for too long starts over. */
+  const showMetadata = (type: string) => async (koa: Context & { params: Record<string, string> }) => {
+    const id = fromId('con', koa.params.con ?? '')
+    const ctx = requestContext(koa)
+    const orgId = await lookUpOrg(ctx, 'org_of_connection', id)
+    const found = orgId === null ? undefined : await connections.open(forOrg(ctx, orgId), id)
+    const document = found?.connection.type === type ? found.opened.metadata?.() : undefined
+    if (document === undefined) throw new AppError('not_found', 'not_found', 'There is no such metadata.')
+    koa.type = 'application/samlmetadata+xml'
+    koa.body = document
+  }
+
+  /** An address that leads nowhere is asked for again; a page open for too long or an IdP that is down is refused. */
   const answerIdentifyFault = async (
     koa: Context,
     error: unknown,
     handle: string,
     email: string,
   ): Promise<void> => {
-    const code = error instanceof AppError ? error.code : undefined
-    if (code === 'request_expired') return expired(koa)
+    if (!(error instanceof AppError)) throw error
+    if (isRefusalReason(error.code)) {
+      logError(logger, koa, error)
+      return refuse(koa, error.code, handle)
+    }
     const waiting = await journey.waiting(requestContext(koa), readBrowser(jar, koa), handle)
-    if (!(error instanceof AppError) || code !== 'no_route' || !waiting) throw error
+    if (error.code !== 'no_route' || !waiting) throw error
     koa.status = STATUS.invalid
     showLogin(koa, { clientName: waiting.clientName, handle, email, fault: error.message })
   }
@@ -94,7 +119,7 @@ export const loginRoutes = ({ journey, connections, types, jar, baseUrl, logger 
     router.get('/login', page, async (koa) => {
       const { request: handle = '' } = queryParameters(koa)
       const waiting = await journey.waiting(requestContext(koa), readBrowser(jar, koa), handle)
-      if (!waiting) return expired(koa)
+      if (!waiting) return refuse(koa, 'request_expired', undefined)
       showLogin(koa, { clientName: waiting.clientName, handle, email: '', fault: undefined })
     })
 
@@ -114,33 +139,17 @@ export const loginRoutes = ({ journey, connections, types, jar, baseUrl, logger 
       const reference = koa.params.reference ?? ''
       const reason = await journey.refusalOf(requestContext(koa), reference)
       if (reason === undefined) throw new AppError('not_found', 'not_found', 'There is no such reference.')
-      const waiting = handle && (await journey.waiting(requestContext(koa), readBrowser(jar, koa), handle))
+      const waiting = await waitingBehind(koa, handle)
       koa.status = STATUS[refusal(reason).kind]
-      sendPage(
-        koa,
-        <ErrorPage
-          text={REFUSAL_TEXTS[reason]}
-          reference={reference}
-          again={waiting ? `/login?request=${encodeURIComponent(handle)}` : undefined}
-        />,
-      )
+      sendPage(koa, <ErrorPage text={REFUSAL_TEXTS[reason]} reference={reference} waiting={waiting} />)
     })
 
     for (const { type, callback } of types) {
+      router.get(`/${type}/:con/metadata`, page, showMetadata(type))
       const path = `/${type}/:con/${callback.path}`
       if (callback.methods.includes('GET')) router.get(path, page, finish(type))
       if (callback.methods.includes('POST'))
         router.post(path, page, formBody(CALLBACK_LIMIT_BYTES), finish(type))
     }
-
-    router.get('/saml/:con/metadata', page, async (koa) => {
-      const id = fromId('con', koa.params.con ?? '')
-      const ctx = requestContext(koa)
-      const orgId = await lookUpOrg(ctx, 'org_of_connection', id)
-      const opened = orgId === null ? undefined : (await connections.open(forOrg(ctx, orgId), id)).opened
-      if (!opened?.metadata) throw new AppError('not_found', 'not_found', 'There is no such connection.')
-      koa.type = 'application/samlmetadata+xml'
-      koa.body = opened.metadata()
-    })
   }
 }

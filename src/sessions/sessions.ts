@@ -50,9 +50,18 @@ export const createSessions = ({ clock }: { clock: Clock }) => {
   /** The live session of that ID, locked against being ended while the transaction lasts. */
   const holdLive = (tx: OrgTx, id: string): Promise<Session | undefined> => repo.holdLive(tx, id, clock.now())
 
+  /** The live session of that ID. */
+  const findLive = async (tx: OrgTx, id: string): Promise<Session | undefined> => {
+    const found = await repo.findLive(tx, id, clock.now())
+    if (!found) return undefined
+    const { hash: _, ...session } = found
+    return session
+  }
+
   return {
     create,
     resume,
+    findLive,
     holdLive,
     endForUser: repo.endForUser,
     endOne: repo.endOne,

@@ -156,7 +156,7 @@ export const createTokenIssuer = ({
     if (claims.aud !== (await audienceOf(clientId))) throw invalidToken()
     const orgCtx = { ...forOrg(ctx, orgId), actor: { type: 'user', id: userId } as const }
     const user = await inTx(orgCtx, async (tx) => {
-      const session = await sessions.holdLive(tx, sessionId)
+      const session = await sessions.findLive(tx, sessionId)
       return session?.userId === userId ? findActiveUser(tx, userId) : undefined
     })
     if (!user || user.epoch !== claims.epoch) throw invalidToken()

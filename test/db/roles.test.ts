@@ -106,7 +106,10 @@ describe('serving', () => {
 
 describe('migrating', () => {
   const migrate = (databaseMigrationUrl: string | undefined) =>
-    withOwner({ databaseUrl: db.urls.app, databaseMigrationUrl, dataDir: '/nowhere', databasePoolSize: 2 }, migrateUp)
+    withOwner(
+      { databaseUrl: db.urls.app, databaseMigrationUrl, dataDir: '/nowhere', databasePoolSize: 2 },
+      migrateUp,
+    )
 
   test('works as the owner, and finds nothing to do on a whole schema', async () => {
     expect(await migrate(db.urls.owner)).toEqual([])

@@ -15,8 +15,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { AppError } from '../../core/errors.ts'
 import type { Account } from './account.ts'
-import { isAlive } from './address.ts'
 import type { Binaries } from './binaries.ts'
+import { isAlive, isRunning, type ProcessMark } from './processes.ts'
 
 export type Cluster = {
   binaries: Binaries
@@ -173,10 +173,10 @@ export const start = async (
 }
 
 /** Fast shutdown (SIGINT): running statements are cancelled, everything committed is kept. */
-export const stop = async (postmasterPid: number): Promise<void> => {
+export const stop = async (postmaster: ProcessMark): Promise<void> => {
   const deadline = Date.now() + 15_000
-  if (isAlive(postmasterPid)) process.kill(postmasterPid, 'SIGINT')
-  while (isAlive(postmasterPid) && Date.now() < deadline) await sleep(20)
+  if (isRunning(postmaster)) process.kill(postmaster.pid, 'SIGINT')
+  while (isRunning(postmaster) && Date.now() < deadline) await sleep(20)
 }
 
 /** Runs statements as one role of the cluster, on a connection of their own. */

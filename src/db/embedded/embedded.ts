@@ -10,17 +10,17 @@ import { roleStatements } from '../roles.ts'
 import { serverAccount } from './account.ts'
 import {
   type Address,
-  isAlive,
   makePasswords,
   publishAddress,
   type RolePasswords,
   readAddress,
   readPasswords,
   withdrawAddress,
-  withStartLock,
 } from './address.ts'
 import { locateBinaries } from './binaries.ts'
 import { type Cluster, initialise, start, stop, withClient } from './cluster.ts'
+import { isRunning, markOf } from './processes.ts'
+import { withStartLock } from './start-lock.ts'
 
 export type EmbeddedDatabase = {
   /** One URL per role, on the database `portico` (the superuser's on `postgres`). */
@@ -81,7 +81,7 @@ export const openEmbedded = async ({
   return withStartLock(home, async () => {
     const known = readPasswords(home)
     const address = readAddress(home)
-    if (known && address && isAlive(address.postmasterPid)) {
+    if (known && address && isRunning(address.postmaster)) {
       const urls = urlsOf(address.port, known)
       if (await answers(urls)) return attach(home, address, urls)
     }
@@ -90,16 +90,16 @@ export const openEmbedded = async ({
 }
 
 const attach = (home: string, address: Address, urls: EmbeddedDatabase['urls']): EmbeddedDatabase => {
-  if (isAlive(address.ownerPid)) return { urls, owned: false, stop: async () => undefined }
-  const adopted = { ...address, ownerPid: process.pid }
+  if (isRunning(address.owner)) return { urls, owned: false, stop: async () => undefined }
+  const adopted = { ...address, owner: markOf(process.pid) }
   publishAddress(home, adopted)
   return { urls, owned: true, stop: () => stopOwned(home, adopted) }
 }
 
 const stopOwned = async (home: string, address: Address): Promise<void> =>
   withStartLock(home, async () => {
-    await stop(address.postmasterPid)
-    if (readAddress(home)?.postmasterPid === address.postmasterPid) withdrawAddress(home)
+    await stop(address.postmaster)
+    if (readAddress(home)?.postmaster.pid === address.postmaster.pid) withdrawAddress(home)
   })
 
 const startHere = async (
@@ -125,7 +125,7 @@ const startHere = async (
     throw new AppError('unavailable', 'embedded_postgres_start', 'The embedded PostgreSQL does not start.')
   const urls = urlsOf(running.port, passwords)
   await bootstrap(urls, passwords)
-  const address = { port: running.port, postmasterPid: pid, ownerPid: process.pid }
+  const address = { port: running.port, postmaster: markOf(pid), owner: markOf(process.pid) }
   publishAddress(home, address)
   return { urls, owned: true, stop: () => stopOwned(home, address) }
 }

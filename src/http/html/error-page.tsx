@@ -5,26 +5,33 @@ import { asAppError, logError, setErrorStatus } from '../problem.ts'
 import { requestContext } from '../request-context.ts'
 import { Page, sendPage } from './page.tsx'
 
-/** What a person needs when something went wrong: what, whose move it is, what to do, what to quote. */
-export type ErrorText = { title: string; what: string; whose: string; todo: string }
+/**
+ * What a person needs when something went wrong: what, whose move it is, what to do, what to quote. Without `todo`,
+ * starting again is all there is to do.
+ */
+export type ErrorText = { title: string; what: string; whose: string; todo?: string }
 
 export const ErrorPage = ({
   text,
   reference,
-  again,
+  waiting,
 }: {
   text: ErrorText
   reference: string
-  again: string | undefined
+  /** The sign-in that can be taken up again: the app that waits for it, and where it starts. */
+  waiting: { clientName: string; again: string } | undefined
 }) => (
   <Page title={text.title}>
-    <p>{text.what}</p>
+    <p class="lead">{text.what}</p>
+    {waiting === undefined ? null : <p class="quiet">You were signing in to {waiting.clientName}.</p>}
     <h2>Who can fix it</h2>
     <p>{text.whose}</p>
     <h2>What to do</h2>
-    <p>{text.todo}</p>
-    {again === undefined ? null : (
-      <a class="button" href={again}>
+    {text.todo === undefined ? null : <p>{text.todo}</p>}
+    {waiting === undefined ? (
+      <p>Go back to the app you came from and start again there.</p>
+    ) : (
+      <a class="button" href={waiting.again}>
         Start again
       </a>
     )}
@@ -36,44 +43,37 @@ export const ErrorPage = ({
 
 const YOURS = 'You can, right now.'
 const OURS = 'The people who run this sign-in page.'
-const RESTART = 'Go back to the app you came from and sign in from there.'
 
 const TEXTS = {
   invalid: {
     title: 'That did not work',
     what: 'The request that brought you here cannot be understood.',
     whose: 'The app you came from.',
-    todo: RESTART,
   },
   unauthenticated: {
     title: 'You are signed out',
     what: 'There is no live session in this browser.',
     whose: YOURS,
-    todo: RESTART,
   },
   forbidden: {
     title: 'That did not work',
     what: 'This page was open for too long, or was not ours.',
     whose: YOURS,
-    todo: RESTART,
   },
   not_found: {
     title: 'Nothing here',
     what: 'There is no page at this address.',
     whose: YOURS,
-    todo: RESTART,
   },
   conflict: {
     title: 'That was done already',
     what: 'This step has been taken before and cannot be taken twice.',
     whose: YOURS,
-    todo: RESTART,
   },
   precondition: {
     title: 'That did not work',
     what: 'Something changed in the meantime.',
     whose: YOURS,
-    todo: RESTART,
   },
   too_large: {
     title: 'That was too much',
@@ -85,13 +85,12 @@ const TEXTS = {
     title: 'That did not work',
     what: 'The request that brought you here is of a kind we do not take.',
     whose: 'The app you came from.',
-    todo: RESTART,
   },
   rate_limited: {
     title: 'Too many tries',
     what: 'There were too many tries in a short time.',
     whose: YOURS,
-    todo: 'Wait a minute, then start again.',
+    todo: 'Wait a minute.',
   },
   upstream: {
     title: 'Your company’s sign-in does not answer',
@@ -130,5 +129,5 @@ const sendErrorPage = (koa: Context, error: AppError): void => {
   setErrorStatus(koa, error)
   const text: ErrorText =
     error.kind === 'invalid' ? { ...TEXTS.invalid, what: error.message } : TEXTS[error.kind]
-  sendPage(koa, <ErrorPage text={text} reference={requestContext(koa).requestId} again={undefined} />)
+  sendPage(koa, <ErrorPage text={text} reference={requestContext(koa).requestId} waiting={undefined} />)
 }

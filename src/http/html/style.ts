@@ -4,42 +4,50 @@ import { sha256 } from '../../crypto/hash.ts'
 export const STYLE = `
 :root {
   color-scheme: light dark;
-  --ground: #f4f5f8; --surface: #ffffff; --line: #d5d9e2; --field: #8b93a5;
+  --ground: #f3f4f8; --surface: #ffffff; --line: #dde0e9; --field: #858da0; --shade: rgb(20 24 43 / .07);
   --ink: #14182b; --quiet: #535b70; --accent: #2f4bd8; --accent-ink: #ffffff; --accent-deep: #2339ad;
-  --alarm: #a3271c; --alarm-ground: #fdf0ee;
+  --alarm: #b42318; --alarm-ground: #fdf1ef;
   --s1: .5rem; --s2: 1rem; --s3: 1.5rem; --s4: 2.5rem; --round: .625rem;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --ground: #0e111b; --surface: #171b29; --line: #2d3346; --field: #7d86a0;
+    --ground: #0d101a; --surface: #171b29; --line: #2d3346; --field: #7d86a0; --shade: transparent;
     --ink: #eef0f7; --quiet: #a9b1c6; --accent: #93a6ff; --accent-ink: #0e1430; --accent-deep: #b3c0ff;
-    --alarm: #ffaca3; --alarm-ground: #2e1a1c;
+    --alarm: #ff9d92; --alarm-ground: #2b1a1e;
   }
 }
 *, *::before, *::after { box-sizing: border-box; }
-html { font: 100%/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-body { margin: 0; min-height: 100vh; display: grid; grid-template-rows: 1fr auto; background: var(--ground); color: var(--ink); }
-main { width: min(27rem, 100% - 2rem); margin: var(--s4) auto; align-self: center; background: var(--surface);
-  border: 1px solid var(--line); border-radius: var(--round); padding: var(--s4) var(--s3) var(--s3); }
+html { font: 100%/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
+body { margin: 0; min-height: 100vh; min-height: 100dvh; display: grid; align-items: center; background: var(--ground); color: var(--ink); }
+main { width: min(27.5rem, 100% - 2rem); margin: var(--s3) auto; padding: var(--s4); background: var(--surface);
+  border: 1px solid var(--line); border-radius: 1rem; box-shadow: 0 1px 2px var(--shade), 0 1rem 3rem var(--shade); }
+@media (max-width: 30rem) { main { padding: var(--s3); } }
 header { display: flex; align-items: center; gap: var(--s1); margin-bottom: var(--s3); font-weight: 600; color: var(--quiet); }
 header svg { width: 1.5rem; height: 1.5rem; color: var(--accent); flex: none; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 var(--s1); letter-spacing: -.01em; }
-h2 { font-size: .875rem; margin: var(--s3) 0 .25rem; color: var(--quiet); font-weight: 600; }
-p { margin: 0 0 var(--s2); overflow-wrap: anywhere; }
+h1 { font-size: 1.625rem; line-height: 1.2; margin: 0 0 .75rem; letter-spacing: -.015em; text-wrap: balance; overflow-wrap: anywhere; }
+h2 { font-size: .875rem; margin: var(--s3) 0 .125rem; color: var(--quiet); font-weight: 600; }
+p { margin: 0 0 var(--s1); overflow-wrap: anywhere; text-wrap: pretty; }
+.lead { font-size: 1.0625rem; }
 .quiet { color: var(--quiet); }
-form { display: grid; gap: var(--s2); margin-top: var(--s3); }
-label { display: grid; gap: .375rem; font-weight: 600; }
+.small { margin: var(--s3) 0 0; color: var(--quiet); font-size: .875rem; }
+form { display: grid; gap: var(--s3); margin-top: var(--s3); }
+label { display: grid; gap: var(--s1); font-weight: 600; }
 input { font: inherit; font-weight: 400; min-height: 3rem; padding: 0 .875rem; color: var(--ink); background: var(--surface);
   border: 1px solid var(--field); border-radius: var(--round); width: 100%; }
-button, a.button { font: inherit; font-weight: 600; min-height: 3rem; padding: .75rem var(--s2); border: 0; border-radius: var(--round);
-  background: var(--accent); color: var(--accent-ink); cursor: pointer; text-align: center; text-decoration: none; display: block; width: 100%; }
+input[aria-invalid] { border-color: var(--alarm); }
+button, a.button { font: inherit; font-weight: 600; min-height: 3rem; padding: .6875rem var(--s2); border: 1px solid transparent;
+  border-radius: var(--round); background: var(--accent); color: var(--accent-ink); cursor: pointer; text-align: center;
+  text-decoration: none; display: block; width: 100%; }
+a.button { margin-top: var(--s3); }
 button:hover, a.button:hover { background: var(--accent-deep); }
-:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; }
-.alarm { border: 1px solid var(--alarm); border-radius: var(--round); background: var(--alarm-ground); color: var(--alarm);
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+input:focus-visible { outline-offset: -1px; }
+.alarm { border-left: 4px solid var(--alarm); border-radius: .25rem var(--round) var(--round) .25rem; background: var(--alarm-ground);
   padding: .75rem var(--s2); margin: var(--s3) 0 0; }
-.reference { margin-top: var(--s3); padding-top: var(--s2); border-top: 1px solid var(--line); color: var(--quiet); font-size: .875rem; }
-code { font: .875em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; user-select: all; }
-footer { text-align: center; padding: var(--s2); color: var(--quiet); font-size: .875rem; }
+.reference { margin: var(--s3) 0 0; padding: .75rem var(--s2); border: 1px solid var(--line); border-radius: var(--round);
+  background: var(--ground); color: var(--quiet); font-size: .875rem; }
+code { display: block; color: var(--ink); font: .9375rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+  overflow-wrap: anywhere; user-select: all; }
 `
 
 /** For style-src: the page's own style element and nothing else. */
