@@ -54,7 +54,11 @@ const openProvider = async (options: OidcProviderOptions): Promise<Provider> => 
     ],
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     rotateRefreshToken: true,
-    claims: { openid: ['sub'], profile: ['name', 'given_name', 'family_name'], email: ['email', 'email_verified'] },
+    claims: {
+      openid: ['sub'],
+      profile: ['name', 'given_name', 'family_name'],
+      email: ['email', 'email_verified'],
+    },
     findAccount: (_ctx, id) => ({
       accountId: id,
       claims: () => ({ sub: id, name: id, email: `${id}@bench.example`, email_verified: true }),

@@ -1,5 +1,9 @@
 /** The IdP beside a peer that runs as a library: in a process of its own, so that its work is not counted as the peer's. */
-import { type IdentityProvider, openIdentityProvider, type ResponseRequest } from './harness/identity-provider.ts'
+import {
+  type IdentityProvider,
+  openIdentityProvider,
+  type ResponseRequest,
+} from './harness/identity-provider.ts'
 import { answerParent } from './harness/messages.ts'
 
 let respond: ReturnType<typeof openIdentityProvider> | undefined

@@ -4,7 +4,12 @@ import { type Dispatcher, Pool } from 'undici'
 
 export type Cookies = ReadonlyMap<string, string>
 
-type Answer = { status: number; location: string | undefined; cookies: Cookies; json: Record<string, unknown> }
+type Answer = {
+  status: number
+  location: string | undefined
+  cookies: Cookies
+  json: Record<string, unknown>
+}
 
 type Sent = { cookies?: Cookies; form?: Record<string, string> }
 
@@ -28,7 +33,11 @@ const readBody = async (body: Dispatcher.ResponseData['body'], type: unknown) =>
 export const openHttp = (origin: string, connections: number) => {
   const pool = new Pool(origin, { connections, pipelining: 1, keepAliveTimeout: 60_000 })
 
-  const send = async (method: 'GET' | 'POST', path: string, { cookies, form }: Sent = {}): Promise<Answer> => {
+  const send = async (
+    method: 'GET' | 'POST',
+    path: string,
+    { cookies, form }: Sent = {},
+  ): Promise<Answer> => {
     const answer = await pool.request({
       method,
       path,

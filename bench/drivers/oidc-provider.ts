@@ -47,7 +47,9 @@ const openProvider = (setup: OidcProviderSetup) => {
       answer = await http.get(`${next.pathname}${next.search}`, cookies)
     }
     for (const [name, value] of answer.cookies) cookies.set(name, value)
-    const session = new Map([...cookies].filter(([name, value]) => name.startsWith('_session') && value !== ''))
+    const session = new Map(
+      [...cookies].filter(([name, value]) => name.startsWith('_session') && value !== ''),
+    )
     const tokens = await redeem(demandCode(answer.location, client.redirectUri), verifier)
     demandText(tokens, 'access_token')
     return { session, tokens }

@@ -1,5 +1,9 @@
 /** The three operations at Portico, over HTTP. */
-import { type IdentityProvider, openIdentityProvider, readAuthnRequest } from '../harness/identity-provider.ts'
+import {
+  type IdentityProvider,
+  openIdentityProvider,
+  readAuthnRequest,
+} from '../harness/identity-provider.ts'
 import { type AppClient, type Driver, inParallel, takeTurns } from './driver.ts'
 import { type Cookies, demandCode, demandText, newPkce, openHttp } from './http.ts'
 

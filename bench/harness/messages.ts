@@ -18,7 +18,10 @@ const reply = async (handlers: Handlers, message: Question): Promise<Answer> => 
     if (!handler) throw new Error(`nobody answers ${message.question} here`)
     return { answerTo: message.id, value: await handler(message.argument as never) }
   } catch (error) {
-    return { answerTo: message.id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+    return {
+      answerTo: message.id,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    }
   }
 }
 

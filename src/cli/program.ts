@@ -9,6 +9,7 @@ import { clientCommands } from './client.ts'
 import { connectionCommands } from './connection.ts'
 import { demoCommand } from './demo.ts'
 import { directoryCommands } from './directory.ts'
+import { doctorCommand } from './doctor.ts'
 import { keysCommands } from './keys.ts'
 import { migrateCommands } from './migrate.ts'
 import { orgCommands } from './org.ts'
@@ -19,6 +20,7 @@ const groups = [
   serveCommand,
   migrateCommands,
   demoCommand,
+  doctorCommand,
   orgCommands,
   connectionCommands,
   directoryCommands,

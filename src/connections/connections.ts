@@ -205,6 +205,19 @@ export const createConnections = ({
 
   const list = (ctx: OrgCtx) => inTx(ctx, async (tx) => (await repo.list(tx)).map(present))
 
+  /** What ends by itself in the organisation's enabled connections, and when. */
+  const expiries = (ctx: OrgCtx): Promise<{ connection: Connection; what: string; at: Date }[]> =>
+    inTx(ctx, async (tx) =>
+      (await repo.list(tx))
+        .filter((connection) => connection.status === 'enabled')
+        .flatMap((connection) =>
+          (typeOf(connection.type).expiries?.(connection.config) ?? []).map((end) => ({
+            connection,
+            ...end,
+          })),
+        ),
+    )
+
   /** The connection, ready to begin and finish sign-ins, whatever its status. */
   const open = (ctx: OrgCtx, id: string): Promise<{ connection: Connection; opened: OpenConnection }> =>
     inTx(ctx, async (tx) => {
@@ -232,7 +245,20 @@ export const createConnections = ({
       return enabled.length === 1 ? enabled[0]?.id : undefined
     })
 
-  return { create, update, importMetadata, enable, disable, remove, get, list, open, holdEnabled, forDomain }
+  return {
+    create,
+    update,
+    importMetadata,
+    enable,
+    disable,
+    remove,
+    get,
+    list,
+    expiries,
+    open,
+    holdEnabled,
+    forDomain,
+  }
 }
 
 const definedOnly = <T extends object>(value: T): T =>

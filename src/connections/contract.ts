@@ -165,5 +165,7 @@ export type ConnectionType<Config = unknown> = {
   urls(baseUrl: string, id: string): Record<string, string>
   /** Config from the IdP's metadata document. @throws AppError `invalid` naming the element */
   importMetadata?(xml: string, now: Date): Partial<Config>
+  /** What in the configuration stops working by itself one day, and when. */
+  expiries?(config: Config): { what: string; at: Date }[]
   open(record: ConnectionRecord<Config>, deps: OpenDeps): OpenConnection
 }

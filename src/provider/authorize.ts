@@ -22,6 +22,10 @@ export type AuthorizeRequest = {
   loginHint: string | undefined
   /** An organisation's public ID. */
   org: string | undefined
+  /** The sign-in may be so many seconds old. */
+  maxAge: number | null
+  /** An ID token of the person that the answer must be about. */
+  idTokenHint: string | undefined
 }
 
 /** Refusals that go back to the app, at a redirect URI that is known to be its own. */
@@ -72,6 +76,11 @@ const CHECKS: readonly Check[] = [
   },
   {
     error: 'invalid_request',
+    description: 'max_age is a number of seconds.',
+    holds: (p) => p.max_age === undefined || /^\d{1,9}$/.test(p.max_age),
+  },
+  {
+    error: 'invalid_request',
     description: 'state and nonce have at most 1,024 characters.',
     holds: (p) => (p.state ?? '').length <= 1024 && (p.nonce ?? '').length <= 1024,
   },
@@ -101,22 +110,33 @@ const identifyClient = async (
   return { client, redirectUri }
 }
 
+/** RFC 6749 section 3.1: a parameter without a value counts as left out. */
+const withoutEmpty = (parameters: Parameters): Parameters =>
+  Object.assign(
+    Object.create(null),
+    Object.fromEntries(Object.entries(parameters).filter(([, v]) => v !== '')),
+  )
+
 export const readAuthorizeRequest = async (
   ctx: Ctx,
   clients: Clients,
-  parameters: Parameters,
+  sent: Parameters,
 ): Promise<{ request: AuthorizeRequest } | { refusal: AuthorizeRefusal }> => {
+  const parameters = withoutEmpty(sent)
   const { client, redirectUri } = await identifyClient(ctx, clients, parameters)
   const state = parameters.state ?? null
   const failed = CHECKS.find((check) => !check.holds(parameters))
   if (failed) return { refusal: { redirectUri, state, error: failed.error, description: failed.description } }
   const prompt = (parameters.prompt ?? null) as AuthorizeRequest['prompt']
+  const maxAge = parameters.max_age === undefined ? null : Number(parameters.max_age)
   return {
     request: {
       client,
       prompt,
       loginHint: parameters.login_hint,
       org: parameters.org,
+      maxAge,
+      idTokenHint: parameters.id_token_hint,
       login: {
         clientId: client.id,
         redirectUri,
@@ -124,7 +144,8 @@ export const readAuthorizeRequest = async (
         state,
         nonce: parameters.nonce ?? null,
         codeChallenge: parameters.code_challenge as string,
-        prompt: prompt === 'login' ? 'login' : null,
+        // An IdP with a session of its own would answer from it: whoever limits the age asks for a new sign-in there.
+        prompt: prompt === 'login' || maxAge !== null ? 'login' : null,
       },
     },
   }

@@ -14,6 +14,7 @@ import type { Mount } from '../http/mount.ts'
 import { requestContext } from '../http/request-context.ts'
 import { authorizationResponse, type Journey } from '../login/journey.ts'
 import { handOver } from '../login/routes.tsx'
+import type { Session } from '../sessions/session.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import { profileClaims, type TokenIssuer } from '../tokens/access-token.ts'
 import type { Codes } from '../tokens/codes.ts'
@@ -62,16 +63,26 @@ export const providerRoutes = (deps: Deps): Mount => {
     logger,
   } = deps
 
+  const resume = async (koa: Context) => {
+    const cookie = jar.read(koa, SESSION_COOKIE)
+    return cookie === undefined ? null : sessions.resume(requestContext(koa), cookie)
+  }
+
+  /** Recent enough for `max_age`, and of the person that `id_token_hint` names (OpenID Connect Core 3.1.2.1). */
+  const suits = async (ctx: Ctx, request: AuthorizeRequest, session: Session): Promise<boolean> => {
+    if (request.maxAge !== null && !sessions.isRecent(session, request.maxAge)) return false
+    if (request.idTokenHint === undefined) return true
+    return (await tokenIssuer.sessionOfIdToken(ctx, request.idTokenHint))?.userId === session.userId
+  }
+
   /** A live session of this browser that may answer this app; null where someone has to sign in. */
   const codeFromSession = async (
     koa: Context,
     ctx: Ctx,
     request: AuthorizeRequest,
   ): Promise<string | null> => {
-    const cookie = jar.read(koa, SESSION_COOKIE)
-    const resumed =
-      cookie === undefined || request.prompt === 'login' ? null : await sessions.resume(ctx, cookie)
-    if (!resumed) return null
+    const resumed = request.prompt === 'login' ? null : await resume(koa)
+    if (!resumed || !(await suits(ctx, request, resumed.session))) return null
     const { orgId } = resumed.ctx
     const wanted = request.org === undefined ? orgId : parseId('org', request.org)
     if (wanted !== orgId || (request.client.orgId ?? orgId) !== orgId) return null
@@ -114,6 +125,24 @@ export const providerRoutes = (deps: Deps): Mount => {
     return signIn(koa, ctx, request)
   }
 
+  const userinfo = async (koa: Context): Promise<void> => {
+    const asked = requestContext(koa)
+    const audienceOf = async (id: string) => (await clients.byUuid(asked, id))?.audience
+    const { ctx, user, scope } = await tokenIssuer.introspect(asked, bearerToken(koa), audienceOf)
+    koa.set('Cache-Control', 'no-store')
+    koa.body = { sub: toId('usr', user.id), org_id: toId('org', ctx.orgId), ...profileClaims(user, scope) }
+  }
+
+  /** False where no app of ours has said whose session is to end. */
+  const signOutByHint = async (koa: Context, parameters: Readonly<Record<string, string>>) => {
+    const out = await logout.byHint(requestContext(koa), parameters, await resume(koa))
+    if (out === null) return false
+    if (out.forgetCookie) jar.clear(koa, SESSION_COOKIE)
+    if (out.redirectTo === undefined) sendPage(koa, <SignedOutPage />)
+    else seeOther(koa, out.redirectTo)
+    return true
+  }
+
   return (router) => {
     const page = pageErrors({ logger })
     const oauth = oauthErrors({ logger })
@@ -143,29 +172,22 @@ export const providerRoutes = (deps: Deps): Mount => {
       koa.set('Pragma', 'no-cache')
     })
 
-    router.get('/oauth2/userinfo', oauth, async (koa) => {
-      const audienceOf = async (id: string) => (await clients.byUuid(requestContext(koa), id))?.audience
-      const { ctx, user, scope } = await tokenIssuer.introspect(
-        requestContext(koa),
-        bearerToken(koa),
-        audienceOf,
-      )
-      koa.set('Cache-Control', 'no-store')
-      koa.body = { sub: toId('usr', user.id), org_id: toId('org', ctx.orgId), ...profileClaims(user, scope) }
-    })
+    // OpenID Connect Core section 5.3: by GET and by POST.
+    router.get('/oauth2/userinfo', oauth, userinfo)
+    router.post('/oauth2/userinfo', oauth, userinfo)
 
     router.get('/oauth2/logout', page, async (koa) => {
-      const { ended, redirectTo } = await logout.byHint(requestContext(koa), queryParameters(koa))
-      if (!ended) return sendPage(koa, <SignOutPage csrf={csrfToken(jar, koa)} />)
-      jar.clear(koa, SESSION_COOKIE)
-      if (redirectTo !== undefined) return seeOther(koa, redirectTo)
-      sendPage(koa, <SignedOutPage />)
+      if (!(await signOutByHint(koa, queryParameters(koa)))) {
+        sendPage(koa, <SignOutPage csrf={csrfToken(jar, koa)} />)
+      }
     })
 
     router.post('/oauth2/logout', page, formBody(FORM_LIMIT_BYTES), async (koa) => {
-      demandOwnForm({ jar, baseUrl }, koa, formParameters(koa).csrf)
-      const cookie = jar.read(koa, SESSION_COOKIE)
-      const resumed = cookie === undefined ? null : await sessions.resume(requestContext(koa), cookie)
+      const parameters = formParameters(koa)
+      // An app may post its hint (RP-Initiated Logout section 2); anything else is our own form or a stranger's.
+      if (await signOutByHint(koa, parameters)) return
+      demandOwnForm({ jar, baseUrl }, koa, parameters.csrf)
+      const resumed = await resume(koa)
       if (resumed) await logout.end(resumed.ctx, resumed.session.id)
       jar.clear(koa, SESSION_COOKIE)
       sendPage(koa, <SignedOutPage />)

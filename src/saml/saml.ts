@@ -120,6 +120,14 @@ const test = (record: SamlRecord, { clock }: OpenDeps): OpenConnection['test'] =
 }
 
 /** The type with another second opinion in place of node-saml in this process. */
+/** The IdP's certificates. A sign-in needs one in force, so what counts is when the last of them ends. */
+const expiries = (config: SamlConfig) =>
+  config.certificates
+    .map((pem) => readCertificate(pem))
+    .flatMap((found) =>
+      'key' in found ? [{ what: 'signing certificate of the IdP', at: found.notAfter }] : [],
+    )
+
 export const createSamlConnection = (secondOpinion: SecondOpinion): ConnectionType<SamlConfig> => ({
   type: 'saml',
   label: 'SAML 2.0',
@@ -130,6 +138,7 @@ export const createSamlConnection = (secondOpinion: SecondOpinion): ConnectionTy
   missing,
   urls: addresses,
   importMetadata,
+  expiries,
   open: (record, deps) => ({
     begin: begin(record, deps),
     flowId: flowIdOf,

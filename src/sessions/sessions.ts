@@ -58,9 +58,14 @@ export const createSessions = ({ clock }: { clock: Clock }) => {
     return session
   }
 
+  /** Whether the person signed in at most `seconds` ago. */
+  const isRecent = (session: Session, seconds: number): boolean =>
+    session.authTime >= addSeconds(clock.now(), -seconds)
+
   return {
     create,
     resume,
+    isRecent,
     findLive,
     holdLive,
     endForUser: repo.endForUser,

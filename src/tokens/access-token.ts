@@ -1,4 +1,4 @@
-import { createLocalJWKSet, jwtVerify, SignJWT } from 'jose'
+import { createLocalJWKSet, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { type Clock, toSeconds } from '../core/clock.ts'
 import type { Ctx, OrgCtx } from '../core/ctx.ts'
 import { AppError } from '../core/errors.ts'
@@ -26,6 +26,9 @@ export type TokenSubject = {
 export type AccessTokenRequest = TokenSubject & { audience: string; scope: string }
 
 export type IdTokenRequest = TokenSubject & { nonce: string | null; scope: string }
+
+/** Whose session an ID token speaks of. UUIDs. */
+export type HintedSession = { orgId: string; userId: string; sessionId: string; clientId: string }
 
 export type TokenIssuer = ReturnType<typeof createTokenIssuer>
 
@@ -121,19 +124,25 @@ export const createTokenIssuer = ({
       toId('cli', request.clientId),
     )
 
-  const verified = async (ctx: Ctx, token: string, typ: string) => {
+  /** The claims of a token of ours, of that type and for that instant; null where it is not one. */
+  const verified = async (
+    ctx: Ctx,
+    token: string,
+    { typ, at, requiredClaims }: { typ: string; at: Date; requiredClaims: string[] },
+  ): Promise<JWTPayload | null> => {
+    // Outside of the try: a database that does not answer says nothing about the token.
+    const published = createLocalJWKSet(await keys.publicKeys(ctx))
     try {
-      const { payload } = await jwtVerify(token, createLocalJWKSet(await keys.publicKeys(ctx)), {
+      const { payload } = await jwtVerify(token, published, {
         issuer,
         typ,
         algorithms: [SIGNING_ALGORITHM],
-        currentDate: clock.now(),
-        requiredClaims: ['sub', 'aud', 'exp', 'iat', 'sid', 'org_id'],
+        currentDate: at,
+        requiredClaims,
       })
       return payload
-    } catch (cause) {
-      if (cause instanceof AppError) throw cause
-      throw invalidToken()
+    } catch {
+      return null
     }
   }
 
@@ -147,7 +156,12 @@ export const createTokenIssuer = ({
     token: string,
     audienceOf: (clientId: string) => Promise<string | undefined>,
   ): Promise<{ ctx: OrgCtx; user: TokenUser; scope: string; sessionId: string }> => {
-    const claims = await verified(ctx, token, 'at+jwt')
+    const claims = await verified(ctx, token, {
+      typ: 'at+jwt',
+      at: clock.now(),
+      requiredClaims: ['sub', 'aud', 'exp', 'iat', 'sid', 'org_id'],
+    })
+    if (claims === null) throw invalidToken()
     const orgId = parseId('org', String(claims.org_id))
     const userId = parseId('usr', String(claims.sub))
     const sessionId = parseId('ses', String(claims.sid))
@@ -164,25 +178,18 @@ export const createTokenIssuer = ({
   }
 
   /** The session an ID token of ours belongs to, for RP-initiated logout; expired ones count (section 2 there). */
-  const sessionOfIdToken = async (
-    ctx: Ctx,
-    token: string,
-  ): Promise<{ orgId: string; sessionId: string; clientId: string } | null> => {
-    try {
-      const { payload } = await jwtVerify(token, createLocalJWKSet(await keys.publicKeys(ctx)), {
-        issuer,
-        typ: 'JWT',
-        algorithms: [SIGNING_ALGORITHM],
-        currentDate: new Date(0),
-        requiredClaims: ['sid', 'org_id', 'aud'],
-      })
-      const orgId = parseId('org', String(payload.org_id))
-      const sessionId = parseId('ses', String(payload.sid))
-      const clientId = typeof payload.aud === 'string' ? parseId('cli', payload.aud) : null
-      return orgId && sessionId && clientId ? { orgId, sessionId, clientId } : null
-    } catch {
-      return null
-    }
+  const sessionOfIdToken = async (ctx: Ctx, token: string): Promise<HintedSession | null> => {
+    const claims = await verified(ctx, token, {
+      typ: 'JWT',
+      at: new Date(0),
+      requiredClaims: ['sub', 'sid', 'org_id', 'aud'],
+    })
+    if (claims === null) return null
+    const orgId = parseId('org', String(claims.org_id))
+    const userId = parseId('usr', String(claims.sub))
+    const sessionId = parseId('ses', String(claims.sid))
+    const clientId = typeof claims.aud === 'string' ? parseId('cli', claims.aud) : null
+    return orgId && userId && sessionId && clientId ? { orgId, userId, sessionId, clientId } : null
   }
 
   return { accessToken, idToken, introspect, sessionOfIdToken }

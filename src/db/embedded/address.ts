@@ -27,7 +27,11 @@ const writePrivately = (path: string, value: unknown): void => {
 const addressPath = (dataDir: string): string => join(dataDir, 'postgres-address.json')
 const passwordsPath = (dataDir: string): string => join(dataDir, 'postgres-passwords.json')
 
-export const readAddress = (dataDir: string): Address | undefined => readJson(addressPath(dataDir))
+/** The published address; undefined where there is none, or one that another version wrote. */
+export const readAddress = (dataDir: string): Address | undefined => {
+  const address = readJson<Partial<Address>>(addressPath(dataDir))
+  return address?.port && address.postmaster && address.owner ? (address as Address) : undefined
+}
 export const publishAddress = (dataDir: string, address: Address): void =>
   writePrivately(addressPath(dataDir), address)
 export const withdrawAddress = (dataDir: string): void => rmSync(addressPath(dataDir), { force: true })

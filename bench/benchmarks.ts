@@ -1,0 +1,75 @@
+/** The benchmarks: who stands beside whom, and what is wanted. A new one is a row here and a driver. */
+import type { Contender, Surroundings } from './contenders/contender.ts'
+import { startOidcProvider, startPolis } from './contenders/peers.ts'
+import { startPortico } from './contenders/portico.ts'
+import type { Comparison } from './harness/compare.ts'
+
+export type Target = {
+  text: string
+  wanted: string
+  measured: (comparison: Comparison) => { value: string; met: boolean }
+}
+
+export type Benchmark = {
+  name: string
+  title: string
+  /** What one operation is, at either side. */
+  operation: string
+  people: number
+  subject: (around: Surroundings) => Promise<Contender>
+  peer: (around: Surroundings) => Promise<Contender>
+  targets: Target[]
+}
+
+const timesThePeer = (factor: number): Target => ({
+  text: 'rate beside the peer',
+  wanted: `≥ ${factor}×`,
+  measured: ({ ratio }) => ({ value: `${ratio.toFixed(2)}×`, met: ratio >= factor }),
+})
+
+const cpuAtMost = (milliseconds: number): Target => ({
+  text: 'server CPU per operation',
+  wanted: `≤ ${milliseconds} ms`,
+  measured: ({ subject }) => ({
+    value: `${subject.cpuMs.toFixed(2)} ms`,
+    met: subject.cpuMs <= milliseconds,
+  }),
+})
+
+const p99Below = (milliseconds: number): Target => ({
+  text: 'p99',
+  wanted: `< ${milliseconds} ms`,
+  measured: ({ subject }) => ({ value: `${subject.p99.toFixed(1)} ms`, met: subject.p99 < milliseconds }),
+})
+
+export const benchmarks: readonly Benchmark[] = [
+  {
+    name: 'login',
+    title: 'Whole SAML login',
+    operation:
+      'Portico, over HTTP: authorize in a fresh browser with `login_hint` → signed AuthnRequest → ACS with a signed response → code → `/oauth2/token`. Polis, called as a library without HTTP: `authorize` → `samlResponse` → `token`; it keeps no user, session or audit trail.',
+    people: 192,
+    subject: (around) => startPortico(around, 'porticoLogin'),
+    peer: startPolis,
+    targets: [timesThePeer(3), cpuAtMost(14)],
+  },
+  {
+    name: 'code',
+    title: 'Code and token with an existing session',
+    operation:
+      'Over HTTP: authorize with a live session cookie → code → token endpoint (PKCE, client secret; ES256 access and ID tokens).',
+    people: 192,
+    subject: (around) => startPortico(around, 'porticoCode'),
+    peer: (around) => startOidcProvider(around, 'oidcProviderCode'),
+    targets: [timesThePeer(3)],
+  },
+  {
+    name: 'refresh',
+    title: 'Rotating refresh',
+    operation: 'Over HTTP: a refresh token for its successor, with new ES256 access and ID tokens.',
+    people: 192,
+    subject: (around) => startPortico(around, 'porticoRefresh'),
+    peer: (around) => startOidcProvider(around, 'oidcProviderRefresh'),
+    targets: [timesThePeer(3), p99Below(40)],
+  },
+]

@@ -1,0 +1,150 @@
+/**
+ * `npm run bench -- <name>… | all [--json] [--seconds N] [--rounds N] [--concurrency N] [--profile] [--write]`
+ * Every figure is one of a pair: the subject and its peer on the same PostgreSQL, in turns, in one run.
+ */
+import { mkdirSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join, relative } from 'node:path'
+import { parseArgs } from 'node:util'
+import { createSigningIdentity } from '../src/demo/saml-certificate.ts'
+import { type Benchmark, benchmarks } from './benchmarks.ts'
+import type { Contender, Surroundings } from './contenders/contender.ts'
+import { build, installPeers } from './harness/build.ts'
+import { type Comparison, compare, measureWindow, type Plan } from './harness/compare.ts'
+import { startDatabase } from './harness/database.ts'
+import { readProfile } from './harness/profile.ts'
+import { type Result, toText, writePage } from './harness/report.ts'
+
+const POOL_SIZE = 10
+const BENCH_DIR = import.meta.dirname
+const PAGE = join(BENCH_DIR, '..', 'docs', 'benchmarks.md')
+
+const say = (line: string): void => console.error(line)
+
+const positive = (name: string, value: string): number => {
+  const number = Number(value)
+  if (Number.isInteger(number) && number > 0) return number
+  throw new Error(`--${name} wants a whole number above 0, not “${value}”`)
+}
+
+const readArguments = () => {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: 'boolean', default: false },
+      seconds: { type: 'string', default: '8' },
+      rounds: { type: 'string', default: '3' },
+      concurrency: { type: 'string', default: '16' },
+      profile: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+    },
+  })
+  const names = benchmarks.map(({ name }) => name)
+  const stranger = positionals.find((name) => name !== 'all' && !names.includes(name))
+  if (positionals.length === 0 || stranger !== undefined) {
+    throw new Error(`name benchmarks to run: ${[...names, 'all'].join(', ')}`)
+  }
+  const plan: Plan = {
+    seconds: positive('seconds', values.seconds),
+    rounds: positive('rounds', values.rounds),
+    concurrency: positive('concurrency', values.concurrency),
+  }
+  return {
+    plan,
+    json: values.json,
+    profile: values.profile,
+    write: values.write,
+    chosen: benchmarks.filter(({ name }) => positionals.includes('all') || positionals.includes(name)),
+  }
+}
+
+/** A window of its own after the others, so that the profiler's cost is in no figure. */
+const takeProfile = async (
+  benchmark: Benchmark,
+  subject: Contender,
+  around: Surroundings,
+  plan: Plan,
+): Promise<NonNullable<Result['profile']>> => {
+  const folder = join(BENCH_DIR, 'profiles')
+  mkdirSync(folder, { recursive: true })
+  const path = join(folder, `${benchmark.name}.cpuprofile`)
+  await subject.server.ask('profile-start')
+  await measureWindow(subject, around.database, plan, 1)
+  await subject.server.ask('profile-stop', path)
+  const { functions, packages } = readProfile(path)
+  return {
+    path: relative(process.cwd(), path),
+    functions: functions.slice(0, 60),
+    packages: packages.slice(0, 30),
+  }
+}
+
+const targetsOf = (benchmark: Benchmark, comparison: Comparison): Result['targets'] =>
+  benchmark.targets.map(({ text, wanted, measured }) => ({ text, wanted, ...measured(comparison) }))
+
+const runOne = async (
+  benchmark: Benchmark,
+  around: Surroundings,
+  { plan, profile }: { plan: Plan; profile: boolean },
+): Promise<Result> => {
+  say(`${benchmark.name}: starting and preparing …`)
+  const subject = await benchmark.subject(around)
+  const peer = await benchmark.peer(around)
+  const comparison = await compare({ subject, peer }, around.database, plan, say)
+  const profiled = profile ? await takeProfile(benchmark, subject, around, plan) : undefined
+  await Promise.all([subject.close(), peer.close()])
+  return {
+    benchmark: benchmark.name,
+    date: new Date().toISOString().slice(0, 10),
+    machine: {
+      processor: cpus()[0]?.model ?? 'unknown',
+      cores: cpus().length,
+      node: process.versions.node,
+      postgres: around.database.version,
+      durable: around.database.durable,
+    },
+    plan,
+    people: benchmark.people,
+    comparison,
+    targets: targetsOf(benchmark, comparison),
+    ...(profiled && { profile: profiled }),
+  }
+}
+
+const main = async (): Promise<void> => {
+  const wanted = readArguments()
+  const peers = installPeers(BENCH_DIR, say)
+  say('building into bench/dist …')
+  const built = build(BENCH_DIR)
+  const database = await startDatabase()
+  const results: Result[] = []
+  try {
+    const signing = await createSigningIdentity('Bench IdP')
+    for (const benchmark of wanted.chosen) {
+      const around: Surroundings = {
+        database,
+        built,
+        peers,
+        idp: { entityId: 'https://idp.bench.example', ssoUrl: 'https://idp.bench.example/sso', signing },
+        people: benchmark.people,
+        concurrency: wanted.plan.concurrency,
+        poolSize: POOL_SIZE,
+      }
+      const result = await runOne(benchmark, around, wanted)
+      results.push(result)
+      if (wanted.write) writePage(PAGE, result)
+      if (!wanted.json) console.log(toText(benchmark, result))
+    }
+  } finally {
+    await database.stop()
+  }
+  if (wanted.json) console.log(JSON.stringify({ results }, null, 2))
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    console.error(error instanceof Error ? error.message : error)
+    process.exit(1)
+  },
+)
