@@ -3,9 +3,10 @@ import type { Contender, Surroundings } from './contenders/contender.ts'
 import { startOidcProvider, startPolis } from './contenders/peers.ts'
 import { startPortico } from './contenders/portico.ts'
 import type { Comparison } from './harness/compare.ts'
+import type { DriverName } from './load.ts'
 
 export type Target = {
-  text: string
+  text: (comparison: Comparison) => string
   wanted: string
   measured: (comparison: Comparison) => { value: string; met: boolean }
 }
@@ -17,18 +18,21 @@ export type Benchmark = {
   operation: string
   people: number
   subject: (around: Surroundings) => Promise<Contender>
-  peer: (around: Surroundings) => Promise<Contender>
+  peers: ((around: Surroundings) => Promise<Contender>)[]
   targets: Target[]
 }
 
-const timesThePeer = (factor: number): Target => ({
-  text: 'rate beside the peer',
+const timesThePeer = (factor: number, index = 0): Target => ({
+  text: (comparison) => `rate beside ${comparison.peers[index]?.name}`,
   wanted: `≥ ${factor}×`,
-  measured: ({ ratio }) => ({ value: `${ratio.toFixed(2)}×`, met: ratio >= factor }),
+  measured: ({ peers }) => {
+    const ratio = peers[index]?.ratio ?? 0
+    return { value: `${ratio.toFixed(2)}×`, met: ratio >= factor }
+  },
 })
 
 const cpuAtMost = (milliseconds: number): Target => ({
-  text: 'server CPU per operation',
+  text: () => 'server CPU per operation',
   wanted: `≤ ${milliseconds} ms`,
   measured: ({ subject }) => ({
     value: `${subject.cpuMs.toFixed(2)} ms`,
@@ -37,10 +41,14 @@ const cpuAtMost = (milliseconds: number): Target => ({
 })
 
 const p99Below = (milliseconds: number): Target => ({
-  text: 'p99',
+  text: () => 'p99',
   wanted: `< ${milliseconds} ms`,
   measured: ({ subject }) => ({ value: `${subject.p99.toFixed(1)} ms`, met: subject.p99 < milliseconds }),
 })
+
+/** As it comes, which is what the targets were set by; and tuned to our choices, which is harder to beat. */
+const oidcProviders = (driver: DriverName): Benchmark['peers'] =>
+  [false, true].map((likePortico) => (around) => startOidcProvider(around, driver, { likePortico }))
 
 export const benchmarks: readonly Benchmark[] = [
   {
@@ -50,7 +58,7 @@ export const benchmarks: readonly Benchmark[] = [
       'Portico, over HTTP: authorize in a fresh browser with `login_hint` → signed AuthnRequest → ACS with a signed response → code → `/oauth2/token`. Polis, called as a library without HTTP: `authorize` → `samlResponse` → `token`; it keeps no user, session or audit trail.',
     people: 192,
     subject: (around) => startPortico(around, 'porticoLogin'),
-    peer: startPolis,
+    peers: [startPolis],
     targets: [timesThePeer(3), cpuAtMost(14)],
   },
   {
@@ -60,8 +68,8 @@ export const benchmarks: readonly Benchmark[] = [
       'Over HTTP: authorize with a live session cookie → code → token endpoint (PKCE, client secret; ES256 access and ID tokens).',
     people: 192,
     subject: (around) => startPortico(around, 'porticoCode'),
-    peer: (around) => startOidcProvider(around, 'oidcProviderCode'),
-    targets: [timesThePeer(3)],
+    peers: oidcProviders('oidcProviderCode'),
+    targets: [timesThePeer(3), timesThePeer(3, 1)],
   },
   {
     name: 'refresh',
@@ -69,7 +77,7 @@ export const benchmarks: readonly Benchmark[] = [
     operation: 'Over HTTP: a refresh token for its successor, with new ES256 access and ID tokens.',
     people: 192,
     subject: (around) => startPortico(around, 'porticoRefresh'),
-    peer: (around) => startOidcProvider(around, 'oidcProviderRefresh'),
-    targets: [timesThePeer(3), p99Below(40)],
+    peers: oidcProviders('oidcProviderRefresh'),
+    targets: [timesThePeer(3), timesThePeer(3, 1), p99Below(40)],
   },
 ]

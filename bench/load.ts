@@ -4,6 +4,7 @@ import { oidcProviderCode, oidcProviderRefresh } from './drivers/oidc-provider.t
 import { porticoCode, porticoLogin, porticoRefresh } from './drivers/portico.ts'
 import { runClosedLoop } from './harness/closed-loop.ts'
 import { answerParent } from './harness/messages.ts'
+import { takeSample } from './harness/probe.ts'
 
 const drivers = { porticoLogin, porticoCode, porticoRefresh, oidcProviderCode, oidcProviderRefresh }
 
@@ -12,6 +13,7 @@ export type DriverName = keyof typeof drivers
 let driver: Driver | undefined
 
 answerParent({
+  sample: takeSample,
   prepare: ({ name, setup }: { name: DriverName; setup: never }) => {
     driver = drivers[name](setup)
     return driver.prepare()

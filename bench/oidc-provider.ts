@@ -1,11 +1,12 @@
 /**
- * oidc-provider as a server to be measured: PKCE, ES256, JWT access tokens, rotating refresh tokens, as Portico has
- * them; its sign-in asks nobody. Clients are static, so that finding one costs it no statement.
+ * oidc-provider as a server to be measured, with PKCE and rotating refresh tokens; its sign-in asks nobody. Clients are
+ * static, so that finding one costs it no statement. Either as it comes (RS256 ID token, opaque access tokens, kept in
+ * the database), or tuned to the choices Portico has made (ES256, JWT access tokens).
  */
-import { randomBytes, webcrypto } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { exportJWK } from 'jose'
-import type { Provider } from 'oidc-provider'
+import { exportJWK, generateKeyPair } from 'jose'
+import type { Configuration, Provider } from 'oidc-provider'
 import type { AppClient } from './drivers/driver.ts'
 import { createOidcStore } from './harness/oidc-store.ts'
 import { loadPeer } from './harness/peers.ts'
@@ -18,17 +19,29 @@ export type OidcProviderOptions = {
   poolSize: number
   client: AppClient
   offline: boolean
+  likePortico: boolean
 }
 
 const API = 'https://api.bench.example'
 const SCOPE = 'openid profile email offline_access'
 
-const signingJwk = async () => {
-  const { privateKey } = (await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, [
-    'sign',
-    'verify',
-  ])) as CryptoKeyPair
-  return { ...(await exportJWK(privateKey)), alg: 'ES256', use: 'sig', kid: 'bench' }
+type Algorithm = 'ES256' | 'RS256'
+
+const signingJwk = async (alg: Algorithm) => {
+  const { privateKey } = await generateKeyPair(alg, { extractable: true })
+  return { ...(await exportJWK(privateKey)), alg, use: 'sig', kid: 'bench' }
+}
+
+const jwtAccessTokens: NonNullable<Configuration['features']>['resourceIndicators'] = {
+  enabled: true,
+  defaultResource: () => API,
+  useGrantedResource: () => true,
+  getResourceServerInfo: () => ({
+    scope: '',
+    audience: API,
+    accessTokenFormat: 'jwt',
+    jwt: { sign: { alg: 'ES256' } },
+  }),
 }
 
 const openProvider = async (options: OidcProviderOptions): Promise<Provider> => {
@@ -37,10 +50,11 @@ const openProvider = async (options: OidcProviderOptions): Promise<Provider> => 
     'oidc-provider',
   )
   const { default: pg } = await loadPeer<typeof import('pg')>(options.peers, 'pg')
+  const algorithm = options.likePortico ? 'ES256' : 'RS256'
   const pool = new pg.Pool({ connectionString: options.databaseUrl, max: options.poolSize })
   return new OidcProvider(`http://127.0.0.1:${options.port}`, {
     adapter: await createOidcStore(pool),
-    jwks: { keys: [await signingJwk()] },
+    jwks: { keys: [await signingJwk(algorithm)] },
     clients: [
       {
         client_id: options.client.clientId,
@@ -49,7 +63,7 @@ const openProvider = async (options: OidcProviderOptions): Promise<Provider> => 
         response_types: ['code'],
         grant_types: options.offline ? ['authorization_code', 'refresh_token'] : ['authorization_code'],
         token_endpoint_auth_method: 'client_secret_post',
-        id_token_signed_response_alg: 'ES256',
+        id_token_signed_response_alg: algorithm,
       },
     ],
     cookies: { keys: [randomBytes(32).toString('base64url')] },
@@ -66,17 +80,7 @@ const openProvider = async (options: OidcProviderOptions): Promise<Provider> => 
     interactions: { url: (_ctx, { uid }) => `/interaction/${uid}` },
     features: {
       devInteractions: { enabled: false },
-      resourceIndicators: {
-        enabled: true,
-        defaultResource: () => API,
-        useGrantedResource: () => true,
-        getResourceServerInfo: () => ({
-          scope: '',
-          audience: API,
-          accessTokenFormat: 'jwt',
-          jwt: { sign: { alg: 'ES256' } },
-        }),
-      },
+      resourceIndicators: options.likePortico ? jwtAccessTokens : { enabled: false },
     },
     // Said out loud, so that the package does not warn about its defaults.
     ttl: {

@@ -80,7 +80,11 @@ const takeProfile = async (
 }
 
 const targetsOf = (benchmark: Benchmark, comparison: Comparison): Result['targets'] =>
-  benchmark.targets.map(({ text, wanted, measured }) => ({ text, wanted, ...measured(comparison) }))
+  benchmark.targets.map(({ text, wanted, measured }) => ({
+    text: text(comparison),
+    wanted,
+    ...measured(comparison),
+  }))
 
 const runOne = async (
   benchmark: Benchmark,
@@ -89,10 +93,11 @@ const runOne = async (
 ): Promise<Result> => {
   say(`${benchmark.name}: starting and preparing …`)
   const subject = await benchmark.subject(around)
-  const peer = await benchmark.peer(around)
-  const comparison = await compare({ subject, peer }, around.database, plan, say)
+  const contenders = [subject]
+  for (const peer of benchmark.peers) contenders.push(await peer(around))
+  const comparison = await compare(contenders, around.database, plan, say)
   const profiled = profile ? await takeProfile(benchmark, subject, around, plan) : undefined
-  await Promise.all([subject.close(), peer.close()])
+  await Promise.all(contenders.map(({ close }) => close()))
   return {
     benchmark: benchmark.name,
     date: new Date().toISOString().slice(0, 10),

@@ -12,6 +12,8 @@ export type Contender = {
   database: string
   /** Answers `sample`, `profile-start`, `profile-stop`. */
   server: Child
+  /** Answers `sample`; none where the server drives itself. */
+  load?: Child
   drive: (window: { seconds: number; concurrency: number }) => Promise<Load>
   close: () => Promise<void>
 }

@@ -34,8 +34,14 @@ export const startPolis = async ({
   }
 }
 
-export const startOidcProvider = async (around: Surroundings, driver: DriverName): Promise<Contender> => {
+/** @param likePortico ES256 and JWT access tokens; else as it comes: an RS256 ID token, opaque access tokens, stored */
+export const startOidcProvider = async (
+  around: Surroundings,
+  driver: DriverName,
+  { likePortico }: { likePortico: boolean },
+): Promise<Contender> => {
   const { database, built, peers, people, concurrency, poolSize } = around
+  const name = likePortico ? 'oidc_provider_es256' : 'oidc_provider'
   const port = await freePort()
   const client = {
     clientId: 'bench-app',
@@ -46,20 +52,22 @@ export const startOidcProvider = async (around: Surroundings, driver: DriverName
   await server.ask('start', {
     peers,
     port,
-    databaseUrl: await database.createFor('oidc_provider'),
+    databaseUrl: await database.createFor(name),
     poolSize,
     client,
     offline: driver === 'oidcProviderRefresh',
+    likePortico,
   } satisfies OidcProviderOptions)
   const load = startChild(join(built, 'load.js'))
   const setup: OidcProviderSetup = { origin: `http://127.0.0.1:${port}`, client, people, concurrency }
   await load.ask('prepare', { name: driver, setup })
   return {
-    name: 'oidc-provider',
+    name: likePortico ? 'oidc-provider, tuned like Portico' : 'oidc-provider',
     version: versionOf(peers, 'oidc-provider'),
     by: 'HTTP',
-    database: 'oidc_provider',
+    database: name,
     server,
+    load,
     drive: (window) => load.ask('drive', window),
     close: async () => {
       await load.stop()

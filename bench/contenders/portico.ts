@@ -110,6 +110,7 @@ export const startPortico = async (around: Surroundings, driver: DriverName): Pr
     by: 'HTTP',
     database: 'portico',
     server,
+    load,
     drive: (window) => load.ask('drive', window),
     close: async () => {
       await load.stop()

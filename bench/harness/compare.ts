@@ -1,4 +1,4 @@
-/** Rounds of A, B, A, B: machines are noisy, so both meet the same noise and the medians count. */
+/** Rounds of A, B, A, B: machines are noisy, so all meet the same noise and the medians count. */
 import type { Contender } from '../contenders/contender.ts'
 import { type Load, median } from './closed-loop.ts'
 import type { BenchDatabase, Statement } from './database.ts'
@@ -18,6 +18,8 @@ export type Figures = {
   p99: number
   /** User and system time of the server process per operation. */
   cpuMs: number
+  /** As much again by the process that makes the load; null where there is none of its own. */
+  loadCpuMs: number | null
   statementsPerOperation: number
   peakRssMb: number
   /** Of the last round, per operation. */
@@ -26,14 +28,13 @@ export type Figures = {
 
 export type Comparison = {
   subject: Figures
-  peer: Figures
-  /** Median over the rounds of the subject's rate over the peer's. */
-  ratio: number
+  /** With each, the median over the rounds of the subject's rate over the peer's. */
+  peers: (Figures & { ratio: number })[]
 }
 
 export type Plan = { seconds: number; rounds: number; concurrency: number }
 
-type Window = Load & { cpuMs: number; peakRssMb: number; statements: Statement[] }
+type Window = Load & { cpuMs: number; loadCpuMs: number | null; peakRssMb: number; statements: Statement[] }
 
 export const measureWindow = async (
   contender: Contender,
@@ -45,11 +46,14 @@ export const measureWindow = async (
   await contender.drive({ seconds: warmUpSeconds, concurrency })
   await database.forgetStatements()
   const before = await contender.server.ask<Sample>('sample')
+  const loadBefore = await contender.load?.ask<Sample>('sample')
   const load = await contender.drive({ seconds: plan.seconds, concurrency })
   const after = await contender.server.ask<Sample>('sample')
+  const loadAfter = await contender.load?.ask<Sample>('sample')
   return {
     ...load,
     cpuMs: after.cpuMs - before.cpuMs,
+    loadCpuMs: loadBefore && loadAfter ? loadAfter.cpuMs - loadBefore.cpuMs : null,
     peakRssMb: after.peakRssMb,
     statements: await database.statements(contender.database),
   }
@@ -69,6 +73,7 @@ const toFigures = ({ name, version, by }: Contender, windows: readonly Window[])
     p95: middle((w) => w.p95),
     p99: middle((w) => w.p99),
     cpuMs: middle((w) => w.cpuMs / w.operations),
+    loadCpuMs: last.loadCpuMs === null ? null : middle((w) => (w.loadCpuMs ?? 0) / w.operations),
     statementsPerOperation: middle(
       (w) => w.statements.reduce((sum, { calls }) => sum + calls, 0) / w.operations,
     ),
@@ -83,29 +88,34 @@ const toFigures = ({ name, version, by }: Contender, windows: readonly Window[])
   }
 }
 
+const rateOf = ({ operations, seconds }: Load): number => operations / seconds
+
+/** @param contenders the subject first, then its peers */
 export const compare = async (
-  { subject, peer }: { subject: Contender; peer: Contender },
+  contenders: readonly Contender[],
   database: BenchDatabase,
   plan: Plan,
   say: (line: string) => void,
 ): Promise<Comparison> => {
-  const windows: { subject: Window[]; peer: Window[] } = { subject: [], peer: [] }
+  const windows = contenders.map((): Window[] => [])
   for (let round = 0; round < plan.rounds; round++) {
     const warmUp = round === 0 ? FIRST_WARM_UP_SECONDS : WARM_UP_SECONDS
-    for (const [side, contender] of [
-      ['subject', subject],
-      ['peer', peer],
-    ] as const) {
+    for (const [index, contender] of contenders.entries()) {
       const window = await measureWindow(contender, database, plan, warmUp)
-      windows[side].push(window)
-      say(`  round ${round + 1}, ${contender.name}: ${(window.operations / window.seconds).toFixed(0)}/s`)
+      windows[index]?.push(window)
+      say(`  round ${round + 1}, ${contender.name}: ${rateOf(window).toFixed(0)}/s`)
     }
   }
-  const rates = (side: 'subject' | 'peer') => windows[side].map((w) => w.operations / w.seconds)
-  const peerRates = rates('peer')
+  const [subject, ...peers] = contenders.map((contender, index) => ({
+    figures: toFigures(contender, windows[index] as Window[]),
+    rates: (windows[index] as Window[]).map(rateOf),
+  }))
+  if (!subject) throw new Error('nobody to measure')
   return {
-    subject: toFigures(subject, windows.subject),
-    peer: toFigures(peer, windows.peer),
-    ratio: median(rates('subject').map((rate, round) => rate / (peerRates[round] as number))),
+    subject: subject.figures,
+    peers: peers.map(({ figures, rates }) => ({
+      ...figures,
+      ratio: median(subject.rates.map((rate, round) => rate / (rates[round] as number))),
+    })),
   }
 }

@@ -9,6 +9,11 @@ export type Sample = {
   peakRssMb: number
 }
 
+export const takeSample = (): Sample => {
+  const { user, system } = process.cpuUsage()
+  return { cpuMs: (user + system) / 1000, peakRssMb: process.resourceUsage().maxRSS / 1024 }
+}
+
 const SAMPLING_MICROSECONDS = 500
 
 /** Answers `sample`, `profile-start` and `profile-stop`, and whatever else the process has to offer. */
@@ -16,10 +21,7 @@ export const answerAsServer = (more: Parameters<typeof answerParent>[0] = {}): v
   const session = new Session()
   answerParent({
     ...more,
-    sample: (): Sample => {
-      const { user, system } = process.cpuUsage()
-      return { cpuMs: (user + system) / 1000, peakRssMb: process.resourceUsage().maxRSS / 1024 }
-    },
+    sample: takeSample,
     'profile-start': async () => {
       session.connect()
       await session.post('Profiler.enable')

@@ -3,14 +3,18 @@ import { readFileSync } from 'node:fs'
 
 type CallFrame = { functionName: string; url: string; lineNumber: number }
 type Profile = {
-  nodes: { id: number; callFrame: CallFrame }[]
+  nodes: { id: number; callFrame: CallFrame; children?: number[] }[]
   samples: number[]
   timeDeltas: number[]
 }
 
 export type Share = { what: string; milliseconds: number; share: number }
 
-const AT_REST = new Set(['(idle)', '(root)'])
+/** Not work: waiting, and the profiler's own session. */
+const NOT_COUNTED = new Set(['(idle)', '(root)', 'dispatch'])
+
+const isNotCounted = ({ functionName, url }: CallFrame): boolean =>
+  url === '' && NOT_COUNTED.has(functionName)
 
 const placeOf = (url: string): string =>
   url
@@ -21,27 +25,48 @@ const placeOf = (url: string): string =>
 const functionOf = ({ functionName, url, lineNumber }: CallFrame): string =>
   `${functionName || '(anonymous)'}${url === '' ? '' : `  ${placeOf(url)}:${lineNumber + 1}`}`
 
-const packageOf = ({ functionName, url }: CallFrame): string => {
-  if (url === '') return functionName.startsWith('(') ? functionName : '(built in)'
-  if (url.startsWith('node:')) return url.split('/').slice(0, 2).join('/')
+const packageOf = ({ url }: CallFrame): string => {
   const place = placeOf(url)
-  if (!url.includes('/node_modules/')) return place.split('/').slice(0, 2).join('/')
-  return place
-    .split('/')
-    .slice(0, place.startsWith('@') ? 2 : 1)
-    .join('/')
+  const parts = place.startsWith('@') || !url.includes('/node_modules/') ? 2 : 1
+  return place.split('/').slice(0, parts).join('/')
 }
 
-const shares = (profile: Profile, nameOf: (frame: CallFrame) => string): Share[] => {
-  const frames = new Map(profile.nodes.map(({ id, callFrame }) => [id, callFrame]))
+const isOfNode = ({ url }: CallFrame): boolean => url === '' || url.startsWith('node:')
+
+type Frames = { frames: Map<number, CallFrame>; parents: Map<number, number> }
+
+const framesOf = ({ nodes }: Profile): Frames => ({
+  frames: new Map(nodes.map(({ id, callFrame }) => [id, callFrame])),
+  parents: new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id] as const))),
+})
+
+/** The package of the nearest caller that is not Node itself. */
+const askerOf = ({ frames, parents }: Frames, id: number): string => {
+  const own = frames.get(id)
+  if (own?.functionName.startsWith('(') && own.url === '' && own.functionName !== '(anonymous)') {
+    return own.functionName
+  }
+  for (let at: number | undefined = id; at !== undefined; at = parents.get(at)) {
+    const frame = frames.get(at)
+    if (frame && !isOfNode(frame)) return packageOf(frame)
+  }
+  return '(Node itself: sockets, HTTP, timers)'
+}
+
+const shares = (
+  profile: Profile,
+  found: Frames,
+  nameOf: (id: number, frame: CallFrame) => string,
+): Share[] => {
   const microseconds = new Map<string, number>()
   let total = 0
   profile.samples.forEach((id, index) => {
-    const frame = frames.get(id)
+    const frame = found.frames.get(id)
     const delta = profile.timeDeltas[index] ?? 0
-    if (!frame || AT_REST.has(frame.functionName)) return
+    if (!frame || isNotCounted(frame)) return
     total += delta
-    microseconds.set(nameOf(frame), (microseconds.get(nameOf(frame)) ?? 0) + delta)
+    const name = nameOf(id, frame)
+    microseconds.set(name, (microseconds.get(name) ?? 0) + delta)
   })
   return [...microseconds]
     .sort(([, a], [, b]) => b - a)
@@ -51,5 +76,9 @@ const shares = (profile: Profile, nameOf: (frame: CallFrame) => string): Share[]
 /** Self time by function and by package or folder of ours, of the time the thread was not idle. */
 export const readProfile = (path: string): { functions: Share[]; packages: Share[] } => {
   const profile = JSON.parse(readFileSync(path, 'utf8')) as Profile
-  return { functions: shares(profile, functionOf), packages: shares(profile, packageOf) }
+  const found = framesOf(profile)
+  return {
+    functions: shares(profile, found, (_, frame) => functionOf(frame)),
+    packages: shares(profile, found, (id) => askerOf(found, id)),
+  }
 }

@@ -17,7 +17,17 @@ export type Result = {
   profile?: { path: string; functions: Share[]; packages: Share[] }
 }
 
-const HEADINGS = ['', 'rate/s', 'p50 ms', 'p95 ms', 'p99 ms', 'CPU ms/op', 'statements/op', 'peak RSS MB']
+const HEADINGS = [
+  '',
+  'rate/s',
+  'p50 ms',
+  'p95 ms',
+  'p99 ms',
+  'server CPU ms/op',
+  'load CPU ms/op',
+  'statements/op',
+  'peak RSS MB',
+]
 
 const rowOf = (figures: Figures): string[] => [
   `${figures.name} ${figures.version} (${figures.by})`,
@@ -26,6 +36,7 @@ const rowOf = (figures: Figures): string[] => [
   figures.p95.toFixed(1),
   figures.p99.toFixed(1),
   figures.cpuMs.toFixed(2),
+  figures.loadCpuMs === null ? '–' : figures.loadCpuMs.toFixed(2),
   figures.statementsPerOperation.toFixed(1),
   figures.peakRssMb.toFixed(0),
 ]
@@ -70,12 +81,12 @@ const shareLines = (shares: readonly Share[], count: number): string =>
 
 /** For a terminal. */
 export const toText = (benchmark: Benchmark, result: Result): string => {
-  const { subject, peer } = result.comparison
+  const { subject, peers } = result.comparison
   const lines = [
     `${benchmark.name}: ${benchmark.title}`,
     circumstances(result),
     '',
-    aligned([HEADINGS, rowOf(subject), rowOf(peer)]),
+    aligned([HEADINGS, rowOf(subject), ...peers.map(rowOf)]),
     '',
     ...result.targets.map(verdict),
   ]
@@ -85,13 +96,11 @@ export const toText = (benchmark: Benchmark, result: Result): string => {
       `statements of ${subject.name} per operation, and the database's time for each:`,
       statementLines(subject),
       '',
-      `statements of ${peer.name}:`,
-      statementLines(peer),
-      '',
+      ...peers.flatMap((peer) => [`statements of ${peer.name}:`, statementLines(peer), '']),
       `self time by function (${result.profile.path}):`,
       shareLines(result.profile.functions, 25),
       '',
-      'self time by package or folder:',
+      'self time by package or folder, what is built in counted for whoever called it:',
       shareLines(result.profile.packages, 20),
     )
   }
@@ -101,14 +110,14 @@ export const toText = (benchmark: Benchmark, result: Result): string => {
 const markdownRow = (cells: string[]): string => `| ${cells.join(' | ')} |`
 
 const toMarkdown = (result: Result): string => {
-  const { subject, peer } = result.comparison
+  const { subject, peers } = result.comparison
   return [
     `Measured ${result.date}: ${circumstances(result)}.`,
     '',
     markdownRow(HEADINGS),
     markdownRow(HEADINGS.map((_, column) => (column === 0 ? '---' : '--:'))),
     markdownRow(rowOf(subject)),
-    markdownRow(rowOf(peer)),
+    ...peers.map((peer) => markdownRow(rowOf(peer))),
     '',
     markdownRow(['target', 'wanted', 'measured', '']),
     markdownRow(['---', '---', '---', '---']),

@@ -26,6 +26,8 @@ const wrapAad = (owner: string, keyId: string): string => `portico/data-key/${ow
 
 const idBytes = (uuid: string): Buffer => Buffer.from(uuid.replaceAll('-', ''), 'hex')
 
+const unopenable = () => new AppError('internal', 'unsealing_failed', 'A stored secret could not be opened.')
+
 /** @param kek 32 bytes; the file or KMS key that everything hangs on */
 export const createEnvelope = ({ kek }: { kek: Buffer }) => {
   if (kek.length !== 32) throw new AppError('invalid', 'master_key', 'The master key must be 32 bytes.')
@@ -50,11 +52,12 @@ export const createEnvelope = ({ kek }: { kek: Buffer }) => {
     Buffer.concat([idBytes(row.id), sealBytes(unwrap(owner, row), aadOf(owner, place), plaintext)])
 
   const openUnder = (owner: string, row: repo.DataKeyRow | undefined, place: Place, sealed: Buffer) => {
-    if (!row) throw new AppError('internal', 'unsealing_failed', 'A stored secret could not be opened.')
+    if (!row) throw unopenable()
     return openBytes(unwrap(owner, row), aadOf(owner, place), sealed.subarray(KEY_ID_BYTES))
   }
 
   const keyIdOf = (sealed: Buffer): string => {
+    if (sealed.length < KEY_ID_BYTES) throw unopenable()
     const hex = sealed.subarray(0, KEY_ID_BYTES).toString('hex')
     return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
   }

@@ -48,27 +48,24 @@ export const createCookieJar = ({ baseUrl }: { baseUrl: string }) => {
 }
 
 export const SESSION_COOKIE: CookieUse = { name: 'portico_session', sends: 'same-site' }
-const BROWSER_COOKIE: CookieUse = { name: 'portico_browser', sends: 'cross-site', maxAgeSeconds: 24 * 3600 }
-const CSRF_COOKIE: CookieUse = { name: 'portico_csrf', sends: 'same-site' }
+/** A week from the last use: the tabs that a browser restores on Monday all find Friday's, and none makes its own. */
+const BROWSER_COOKIE: CookieUse = {
+  name: 'portico_browser',
+  sends: 'cross-site',
+  maxAgeSeconds: 7 * 24 * 3600,
+}
 
-/** A random value that names this browser: every sign-in begun here is bound to it. One for all tabs. */
-export const ensureBrowser = (jar: CookieJar, koa: Context): string => ensure(jar, koa, BROWSER_COOKIE)
-
-export const readBrowser = (jar: CookieJar, koa: Context): string | undefined =>
-  wellFormed(jar.read(koa, BROWSER_COOKIE))
-
-export const ensureCsrfSecret = (jar: CookieJar, koa: Context): string => ensure(jar, koa, CSRF_COOKIE)
-
-export const readCsrfSecret = (jar: CookieJar, koa: Context): string | undefined =>
-  wellFormed(jar.read(koa, CSRF_COOKIE))
-
-const wellFormed = (value: string | undefined): string | undefined =>
-  value !== undefined && /^[A-Za-z0-9_-]{43}$/.test(value) ? value : undefined
-
-const ensure = (jar: CookieJar, koa: Context, use: CookieUse): string => {
-  const present = wellFormed(jar.read(koa, use))
-  if (present !== undefined) return present
-  const value = randomToken()
-  jar.write(koa, use, value)
+/**
+ * A random value that names this browser: every sign-in begun here is bound to it, and our forms are. One for all tabs.
+ * Written anew each time, so that it never expires between the start of a sign-in and its end.
+ */
+export const ensureBrowser = (jar: CookieJar, koa: Context): string => {
+  const value = readBrowser(jar, koa) ?? randomToken()
+  jar.write(koa, BROWSER_COOKIE, value)
   return value
+}
+
+export const readBrowser = (jar: CookieJar, koa: Context): string | undefined => {
+  const value = jar.read(koa, BROWSER_COOKIE)
+  return value !== undefined && /^[A-Za-z0-9_-]{43}$/.test(value) ? value : undefined
 }

@@ -1,15 +1,18 @@
 import type { Context } from 'koa'
 import { AppError } from '../core/errors.ts'
 import { equalBytes, hmacSha256 } from '../crypto/hash.ts'
-import { type CookieJar, ensureCsrfSecret, readCsrfSecret } from './cookies.ts'
+import { type CookieJar, ensureBrowser, readBrowser } from './cookies.ts'
 
 const PURPOSE = 'portico/csrf'
 
 const tokenOf = (secret: string): Buffer => hmacSha256(Buffer.from(secret), PURPOSE)
 
-/** The hidden field of a form: derived from a cookie that only this browser has, and no other site can set. */
+/**
+ * The hidden field of a form: derived from the cookie that names this browser, which no other site can read or set. A
+ * cookie of its own would be made twice by two tabs that open at once, and the form of one of them would be dead.
+ */
 export const csrfToken = (jar: CookieJar, koa: Context): string =>
-  tokenOf(ensureCsrfSecret(jar, koa)).toString('base64url')
+  tokenOf(ensureBrowser(jar, koa)).toString('base64url')
 
 /**
  * Holds a form post to its page: the Origin must be ours and the token must belong to the browser's cookie.
@@ -21,7 +24,7 @@ export const demandOwnForm = (
   presented: string | undefined,
 ): void => {
   const origin = koa.get('Origin')
-  const secret = readCsrfSecret(jar, koa)
+  const secret = readBrowser(jar, koa)
   const own =
     (origin === '' || origin === baseUrl) &&
     secret !== undefined &&
