@@ -2,7 +2,7 @@
 import type { Contender, Surroundings } from './contenders/contender.ts'
 import { startOidcProvider, startPolis } from './contenders/peers.ts'
 import { startPortico } from './contenders/portico.ts'
-import type { Comparison } from './harness/compare.ts'
+import { type Comparison, type Figures, nameOf } from './harness/compare.ts'
 import type { DriverName } from './load.ts'
 
 export type Target = {
@@ -23,7 +23,7 @@ export type Benchmark = {
 }
 
 const timesThePeer = (factor: number, index = 0): Target => ({
-  text: (comparison) => `rate beside ${comparison.peers[index]?.name}`,
+  text: ({ peers }) => `rate beside ${nameOf(peers[index] as Figures)}`,
   wanted: `≥ ${factor}×`,
   measured: ({ peers }) => {
     const ratio = peers[index]?.ratio ?? 0

@@ -69,17 +69,12 @@ const demandRedirect = (answer: Redirect): string => {
   return answer.redirect_url
 }
 
-const signInWith = (polis: Polis, clientId: string, signer: Child, people: number) => {
+const signInWith = ({ oauthController: oauth }: Polis, clientId: string, signer: Child, people: number) => {
   let next = 0
   return async (): Promise<void> => {
     const { verifier, challenge } = newPkce()
     next = (next + 1) % people
-    const { authorize, samlResponse, token } = {
-      authorize: polis.oauthController.authorize.bind(polis.oauthController),
-      samlResponse: polis.oauthController.samlResponse.bind(polis.oauthController),
-      token: polis.oauthController.token.bind(polis.oauthController),
-    }
-    const begun = await authorize({
+    const begun = await oauth.authorize({
       client_id: clientId,
       response_type: 'code',
       redirect_uri: REDIRECT_URI,
@@ -96,8 +91,8 @@ const signInWith = (polis: Polis, clientId: string, signer: Child, people: numbe
       inResponseTo: id,
       email: `person${next}@bench.example`,
     })
-    const back = demandRedirect(await samlResponse({ SAMLResponse, RelayState: relayState }))
-    const tokens = await token({
+    const back = demandRedirect(await oauth.samlResponse({ SAMLResponse, RelayState: relayState }))
+    const tokens = await oauth.token({
       grant_type: 'authorization_code',
       code: demandCode(back, REDIRECT_URI),
       redirect_uri: REDIRECT_URI,

@@ -12,6 +12,7 @@ import type { Contender, Surroundings } from './contenders/contender.ts'
 import { build, installPeers } from './harness/build.ts'
 import { type Comparison, compare, measureWindow, type Plan } from './harness/compare.ts'
 import { startDatabase } from './harness/database.ts'
+import { type IdentityProvider, openIdentityProvider } from './harness/identity-provider.ts'
 import { readProfile } from './harness/profile.ts'
 import { type Result, toText, writePage } from './harness/report.ts'
 
@@ -79,6 +80,13 @@ const takeProfile = async (
   }
 }
 
+const responseBytes = (idp: IdentityProvider): number => {
+  const url = 'http://localhost:3000/saml/con_00000000000000000000000000'
+  const request = { acsUrl: `${url}/acs`, audience: `${url}/metadata`, inResponseTo: '_'.repeat(41) }
+  const encoded = openIdentityProvider(idp)({ ...request, email: 'person100@bench.example' })
+  return Buffer.from(encoded, 'base64').length
+}
+
 const targetsOf = (benchmark: Benchmark, comparison: Comparison): Result['targets'] =>
   benchmark.targets.map(({ text, wanted, measured }) => ({
     text: text(comparison),
@@ -109,7 +117,7 @@ const runOne = async (
       durable: around.database.durable,
     },
     plan,
-    people: benchmark.people,
+    sizes: { people: around.people, samlResponseBytes: responseBytes(around.idp) },
     comparison,
     targets: targetsOf(benchmark, comparison),
     ...(profiled && { profile: profiled }),
@@ -122,6 +130,7 @@ const main = async (): Promise<void> => {
   say('building into bench/dist …')
   const built = build(BENCH_DIR)
   const database = await startDatabase()
+  process.once('SIGINT', () => void database.stop().finally(() => process.exit(130)))
   const results: Result[] = []
   try {
     const signing = await createSigningIdentity('Bench IdP')
@@ -131,7 +140,8 @@ const main = async (): Promise<void> => {
         built,
         peers,
         idp: { entityId: 'https://idp.bench.example', ssoUrl: 'https://idp.bench.example/sso', signing },
-        people: benchmark.people,
+        // Each of those at work at once is another person.
+        people: Math.max(benchmark.people, wanted.plan.concurrency),
         concurrency: wanted.plan.concurrency,
         poolSize: POOL_SIZE,
       }

@@ -12,6 +12,7 @@ import { createEnvelope } from './crypto/envelope.ts'
 import { createLinking } from './directory/linking.ts'
 import { createOrganisations } from './directory/organisations.ts'
 import { createUsers } from './directory/users.ts'
+import { createHomeRealm } from './login/home-realm.ts'
 import { createJourney } from './login/journey.ts'
 import { createOutbound } from './net/outbound.ts'
 import { oidcConnection } from './oidc/oidc.ts'
@@ -61,10 +62,10 @@ export const createServices = ({ baseUrl, masterKey, outboundAllowLoopback, cloc
     fetch: outbound.fetch,
     baseUrl,
   })
+  const homeRealm = createHomeRealm({ organisations, connections })
   const journey = createJourney({
-    organisations,
+    homeRealm,
     connections,
-    clients,
     linking,
     sessions,
     codes,

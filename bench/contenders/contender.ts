@@ -9,6 +9,8 @@ export type Contender = {
   version: string
   /** How it is reached. */
   by: 'HTTP' | 'library'
+  /** Where there are two of one name. */
+  variant?: string
   database: string
   /** Answers `sample`, `profile-start`, `profile-stop`. */
   server: Child

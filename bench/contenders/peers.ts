@@ -62,7 +62,8 @@ export const startOidcProvider = async (
   const setup: OidcProviderSetup = { origin: `http://127.0.0.1:${port}`, client, people, concurrency }
   await load.ask('prepare', { name: driver, setup })
   return {
-    name: likePortico ? 'oidc-provider, tuned like Portico' : 'oidc-provider',
+    name: 'oidc-provider',
+    variant: likePortico ? 'tuned like Portico' : 'as it comes',
     version: versionOf(peers, 'oidc-provider'),
     by: 'HTTP',
     database: name,

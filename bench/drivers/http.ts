@@ -13,8 +13,6 @@ type Answer = {
 
 type Sent = { cookies?: Cookies; form?: Record<string, string> }
 
-export type Http = ReturnType<typeof openHttp>
-
 const cookiesOf = (header: string | string[] | undefined): Cookies =>
   new Map(
     [header ?? []].flat().map((line) => {

@@ -11,6 +11,7 @@ export type Figures = {
   name: string
   version: string
   by: Contender['by']
+  variant: string | null
   /** Operations per second. */
   rate: number
   p50: number
@@ -61,13 +62,14 @@ export const measureWindow = async (
 
 const oneLine = (sql: string): string => sql.replace(/\s+/g, ' ').trim()
 
-const toFigures = ({ name, version, by }: Contender, windows: readonly Window[]): Figures => {
+const toFigures = ({ name, version, by, variant }: Contender, windows: readonly Window[]): Figures => {
   const middle = (of: (window: Window) => number): number => median(windows.map(of))
   const last = windows.at(-1) as Window
   return {
     name,
     version,
     by,
+    variant: variant ?? null,
     rate: middle((w) => w.operations / w.seconds),
     p50: middle((w) => w.p50),
     p95: middle((w) => w.p95),
@@ -88,6 +90,10 @@ const toFigures = ({ name, version, by }: Contender, windows: readonly Window[])
   }
 }
 
+/** “Portico”, “oidc-provider, as it comes”. */
+export const nameOf = ({ name, variant }: { name: string; variant?: string | null }): string =>
+  variant ? `${name}, ${variant}` : name
+
 const rateOf = ({ operations, seconds }: Load): number => operations / seconds
 
 /** @param contenders the subject first, then its peers */
@@ -103,7 +109,7 @@ export const compare = async (
     for (const [index, contender] of contenders.entries()) {
       const window = await measureWindow(contender, database, plan, warmUp)
       windows[index]?.push(window)
-      say(`  round ${round + 1}, ${contender.name}: ${rateOf(window).toFixed(0)}/s`)
+      say(`  round ${round + 1}, ${nameOf(contender)}: ${rateOf(window).toFixed(0)}/s`)
     }
   }
   const [subject, ...peers] = contenders.map((contender, index) => ({

@@ -1,7 +1,7 @@
 /** The figures for people: a table in the terminal, and the same in docs/benchmarks.md. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Benchmark } from '../benchmarks.ts'
-import type { Comparison, Figures, Plan } from './compare.ts'
+import { type Comparison, type Figures, nameOf, type Plan } from './compare.ts'
 import type { Share } from './profile.ts'
 
 export type Machine = { processor: string; cores: number; node: string; postgres: string; durable: boolean }
@@ -11,7 +11,7 @@ export type Result = {
   date: string
   machine: Machine
   plan: Plan
-  people: number
+  sizes: { people: number; samlResponseBytes: number }
   comparison: Comparison
   targets: { text: string; wanted: string; value: string; met: boolean }[]
   profile?: { path: string; functions: Share[]; packages: Share[] }
@@ -30,7 +30,9 @@ const HEADINGS = [
 ]
 
 const rowOf = (figures: Figures): string[] => [
-  `${figures.name} ${figures.version} (${figures.by})`,
+  [`${figures.name} ${figures.version}`, figures.by, figures.variant]
+    .filter((part) => part !== null)
+    .join(', '),
   figures.rate.toFixed(0),
   figures.p50.toFixed(1),
   figures.p95.toFixed(1),
@@ -57,10 +59,10 @@ const aligned = (rows: string[][]): string => {
 const verdict = ({ text, wanted, value, met }: Result['targets'][number]): string =>
   `${text}: ${value} (target ${wanted}: ${met ? 'met' : 'not met'})`
 
-const circumstances = ({ machine, plan, people }: Result): string =>
+const circumstances = ({ machine, plan, sizes }: Result): string =>
   `${machine.cores} × ${machine.processor}, Node ${machine.node}, PostgreSQL ${machine.postgres} ` +
   `(fsync on${machine.durable ? '' : ', but its folder is in memory'}), concurrency ${plan.concurrency}, ` +
-  `${people} people, median of ${plan.rounds} rounds of ${plan.seconds} s`
+  `${sizes.people} people, SAML responses of ${sizes.samlResponseBytes} bytes, median of ${plan.rounds} rounds of ${plan.seconds} s`
 
 const statementLines = (figures: Figures): string =>
   figures.statements
@@ -96,7 +98,7 @@ export const toText = (benchmark: Benchmark, result: Result): string => {
       `statements of ${subject.name} per operation, and the database's time for each:`,
       statementLines(subject),
       '',
-      ...peers.flatMap((peer) => [`statements of ${peer.name}:`, statementLines(peer), '']),
+      ...peers.flatMap((peer) => [`statements of ${nameOf(peer)}:`, statementLines(peer), '']),
       `self time by function (${result.profile.path}):`,
       shareLines(result.profile.functions, 25),
       '',

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import ipaddr from 'ipaddr.js'
 import { AppError } from '../core/errors.ts'
 import { type Config, isProduction, toConfig, type Values, type Variable, variables } from './schema.ts'
 
@@ -9,45 +8,67 @@ const entries = Object.entries(variables) as [string, Variable][]
 const secretNames = new Set(entries.filter(([, v]) => v.secret).map(([name]) => name))
 const known = new Set([...entries.map(([name]) => name), ...[...secretNames].map((name) => `${name}_FILE`)])
 
+type Raw = { value: string | undefined } | { fault: string }
+
 /** The raw value of a variable: itself, or the trimmed content of the file that `<NAME>_FILE` names. */
-const rawValue = (env: Environment, name: string, faults: string[]): string | undefined => {
+const rawValue = (env: Environment, name: string): Raw => {
   const direct = env[name] === '' ? undefined : env[name]
   const file = secretNames.has(name) ? env[`${name}_FILE`] : undefined
-  if (!file) return direct
-  if (direct !== undefined) {
-    faults.push(`${name} and ${name}_FILE are both set; keep one.`)
-    return undefined
-  }
+  if (!file) return { value: direct }
+  if (direct !== undefined) return { fault: `${name} and ${name}_FILE are both set; keep one.` }
   try {
-    return readFileSync(file, 'utf8').trim()
+    return { value: readFileSync(file, 'utf8').trim() }
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? 'unreadable'
-    faults.push(`${name}_FILE cannot be read (${reason}): ${file}`)
-    return undefined
+    return {
+      fault: `${name}_FILE cannot be read (${reason}): ${file}. Example: /run/secrets/${name.toLowerCase()}`,
+    }
   }
 }
 
-const crossChecks = (config: Config): string[] => {
+type Reading = { values: Partial<Values>; faults: string[] }
+
+/** Every variable by itself; one that has a fault has no value. */
+const readVariables = (env: Environment): Reading => {
+  const values: Record<string, unknown> = {}
   const faults: string[] = []
-  for (const cidr of config.trustedProxies) {
-    if (!ipaddr.isValidCIDR(cidr)) {
-      faults.push(`PORTICO_TRUSTED_PROXIES has “${cidr}”, which is not a CIDR. Example: 10.0.0.0/8`)
-    }
+  for (const [name, { schema, example }] of entries) {
+    const raw = rawValue(env, name)
+    const parsed = 'fault' in raw ? undefined : schema.safeParse(raw.value)
+    if (parsed?.success) values[name] = parsed.data
+    else if (parsed) {
+      const reasons = parsed.error.issues.map((issue) => issue.message).join('; ')
+      faults.push(`${name} ${reasons}. Example: ${example}`)
+    } else if ('fault' in raw) faults.push(raw.fault)
   }
-  if (isProduction(config) && config.databaseUrl === undefined) {
-    faults.push(
+  return { values: values as Partial<Values>, faults }
+}
+
+const unknownVariables = (env: Environment): string[] =>
+  Object.keys(env)
+    .filter((name) => name.startsWith('PORTICO_') && !known.has(name))
+    .map((name) => `${name} is not a variable Portico knows; docs/configuration.md lists them.`)
+
+/** What variables demand of one another, as far as each of them could be read. */
+const crossChecks = (values: Partial<Values>): string[] => {
+  // Present and undefined: not set. Absent: has a fault of its own, which is said already.
+  const isUnset = (name: keyof Values): boolean => name in values && values[name] === undefined
+  const production = isProduction({ baseUrl: values.PORTICO_BASE_URL ?? '' })
+  const checks: [boolean, string][] = [
+    [
+      production && isUnset('DATABASE_URL'),
       `DATABASE_URL is missing; with an https base URL the embedded database is refused. Example: ${variables.DATABASE_URL.example}`,
-    )
-  }
-  if (config.databaseUrl !== undefined && config.masterKey === undefined) {
-    faults.push(
+    ],
+    [
+      values.DATABASE_URL !== undefined && isUnset('PORTICO_MASTER_KEY'),
       'PORTICO_MASTER_KEY_FILE is missing; with your own database you keep the master key. Make one with: openssl rand -base64 32',
-    )
-  }
-  if (isProduction(config) && config.outboundAllowLoopback) {
-    faults.push('PORTICO_OUTBOUND_ALLOW_LOOPBACK must be off with an https base URL.')
-  }
-  return faults
+    ],
+    [
+      production && values.PORTICO_OUTBOUND_ALLOW_LOOPBACK === true,
+      'PORTICO_OUTBOUND_ALLOW_LOOPBACK must be off with an https base URL. Example: off',
+    ],
+  ]
+  return checks.filter(([wrong]) => wrong).map(([, sentence]) => sentence)
 }
 
 /**
@@ -55,26 +76,9 @@ const crossChecks = (config: Config): string[] => {
  * @throws AppError `invalid`/`configuration`, whose message lists every fault: variable, what is wrong, an example
  */
 export const loadConfig = (env: Environment): Config => {
-  const faults: string[] = []
-  for (const name of Object.keys(env)) {
-    if (name.startsWith('PORTICO_') && !known.has(name)) {
-      faults.push(`${name} is not a variable Portico knows; see docs/configuration.md.`)
-    }
-  }
-  const values: Record<string, unknown> = {}
-  for (const [name, variable] of entries) {
-    const parsed = variable.schema.safeParse(rawValue(env, name, faults))
-    if (parsed.success) values[name] = parsed.data
-    else {
-      const reason = parsed.error.issues.map((issue) => issue.message).join('; ')
-      faults.push(`${name}: ${reason}. Example: ${variable.example}`)
-    }
-  }
-  if (faults.length === 0) {
-    const config = toConfig(values as Values)
-    faults.push(...crossChecks(config))
-    if (faults.length === 0) return config
-  }
+  const { values, faults: own } = readVariables(env)
+  const faults = [...unknownVariables(env), ...own, ...crossChecks(values)]
+  if (faults.length === 0) return toConfig(values as Values)
   throw new AppError(
     'invalid',
     'configuration',

@@ -9,7 +9,20 @@ const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 const isLoopbackHost = (host: string): boolean => LOOPBACK_HOSTS.has(host) || host.endsWith('.localhost')
 
-const port = z.coerce.number().int().min(0).max(65535)
+/** Digits only: `0x10`, `1e3` and ` 7 ` are numbers to JavaScript and slips of the pen here. */
+const wholeNumber = (from: number, to: number) => {
+  const fault = `must be a whole number from ${from} to ${to}`
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, fault)
+    .transform(Number)
+    .refine((value) => value >= from && value <= to, fault)
+}
+
+const port = wholeNumber(0, 65535)
+
+const oneOf = <const T extends readonly string[]>(words: T) =>
+  z.enum(words, `must be one of ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`)
 
 const baseUrl = z.string().transform((value, ctx) => {
   const fail = (message: string) => {
@@ -18,7 +31,7 @@ const baseUrl = z.string().transform((value, ctx) => {
   }
   if (!URL.canParse(value)) return fail('is not a URL')
   const url = new URL(value)
-  if (url.pathname !== '/' || url.search || url.hash || url.username) {
+  if (url.pathname !== '/' || url.search || url.hash || url.username || url.password) {
     return fail('must be an origin: scheme, host and port only')
   }
   if (url.protocol === 'https:') return url.origin
@@ -30,14 +43,21 @@ const postgresUrl = z
   .string()
   .refine((value) => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value), 'is not a postgres:// URL')
 
-const cidrList = z.string().transform((value) =>
-  value
+const cidr = z.union([z.cidrv4(), z.cidrv6()])
+
+const cidrList = z.string().transform((value, ctx) => {
+  const cidrs = value
     .split(',')
     .map((part) => part.trim())
-    .filter((part) => part.length > 0),
-)
+    .filter((part) => part.length > 0)
+  for (const part of cidrs) {
+    if (!cidr.safeParse(part).success)
+      ctx.addIssue({ code: 'custom', message: `has “${part}”, which is not a CIDR` })
+  }
+  return cidrs
+})
 
-const onOff = z.enum(['on', 'off']).transform((value) => value === 'on')
+const onOff = oneOf(['on', 'off']).transform((value) => value === 'on')
 
 type Variable = {
   schema: z.ZodType
@@ -84,7 +104,7 @@ export const variables = {
     default: '`3001`',
   },
   PORTICO_LISTEN_ADDRESS: {
-    schema: z.union([z.ipv4(), z.ipv6()]).default('127.0.0.1'),
+    schema: z.union([z.ipv4(), z.ipv6()], 'is not an IP address').default('127.0.0.1'),
     about: 'Address both listeners bind to. In a container: `0.0.0.0`.',
     example: '0.0.0.0',
     default: '`127.0.0.1`',
@@ -112,7 +132,7 @@ export const variables = {
     default: 'none',
   },
   PORTICO_LOG_LEVEL: {
-    schema: z.enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
+    schema: oneOf(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
     about: 'pino level of the JSON log on stdout.',
     example: 'info',
     default: '`info`',
@@ -125,7 +145,7 @@ export const variables = {
     default: '`off`',
   },
   PORTICO_DATABASE_POOL_SIZE: {
-    schema: z.coerce.number().int().min(1).max(200).default(10),
+    schema: wholeNumber(1, 200).default(10),
     about: 'Connections one process holds to PostgreSQL at most.',
     example: '10',
     default: '`10`',

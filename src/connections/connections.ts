@@ -19,6 +19,15 @@ export type Connections = ReturnType<typeof createConnections>
 const notFound = (): AppError =>
   new AppError('not_found', 'connection_not_found', 'There is no such connection.')
 
+/** @throws AppError `invalid`/`connection_name` */
+const demandName = (name: string): string => {
+  const trimmed = name.trim()
+  if (trimmed.length === 0 || trimmed.length > 200) {
+    throw new AppError('invalid', 'connection_name', 'A connection needs a name of 1 to 200 characters.')
+  }
+  return trimmed
+}
+
 const placeOf = (id: string): Place => ({ table: 'connections', column: 'secrets_sealed', row: id })
 
 export const createConnections = ({
@@ -90,9 +99,7 @@ export const createConnections = ({
   const create = (ctx: OrgCtx, request: { type: string; name: string } & ConnectionChange) =>
     inTx(ctx, async (tx) => {
       const type = typeOf(request.type)
-      const name = request.name.trim()
-      if (name.length === 0 || name.length > 200)
-        throw new AppError('invalid', 'connection_name', 'A connection needs a name of 1 to 200 characters.')
+      const name = demandName(request.name)
       const draft = await type.draft()
       const id = newUuid()
       const connection: Connection = {
@@ -118,7 +125,21 @@ export const createConnections = ({
     return found
   }
 
-  /** @throws AppError `invalid`/`connection_config` naming the field */
+  /** @throws AppError `conflict`/`connection_incomplete` saying what lacks */
+  const demandComplete = (
+    { type, config }: Connection,
+    secrets: Record<string, string>,
+    consequence: string,
+  ): void => {
+    const missing = typeOf(type).missing(config, secrets)
+    if (missing.length === 0) return
+    throw new AppError('conflict', 'connection_incomplete', `${consequence} It lacks: ${missing.join(', ')}.`)
+  }
+
+  /**
+   * @throws AppError `invalid`/`connection_config` naming the field; `conflict`/`connection_incomplete` where an enabled
+   *   connection would no longer have all that it needs
+   */
   const update = (ctx: OrgCtx, id: string, change: ConnectionChange) =>
     inTx(ctx, async (tx) => {
       const { connection, secretsSealed } = await lock(tx, id)
@@ -126,15 +147,18 @@ export const createConnections = ({
       demandSecretFields(type, change.secrets ?? {})
       const after: Connection = {
         ...connection,
-        name: change.name?.trim() ?? connection.name,
+        name: change.name === undefined ? connection.name : demandName(change.name),
         config: validated(type, { ...connection.config, ...change.config }),
         rules: { ...connection.rules, ...definedOnly(change.rules ?? {}) },
       }
-      const sealed = change.secrets
-        ? await sealSecrets(tx, id, { ...(await openSecrets(tx, id, secretsSealed)), ...change.secrets })
-        : secretsSealed
+      const secrets = { ...(await openSecrets(tx, id, secretsSealed)), ...change.secrets }
+      if (after.status === 'enabled') {
+        demandComplete(after, secrets, 'The connection is enabled and would stop working.')
+      }
+      const sealed = change.secrets ? await sealSecrets(tx, id, secrets) : secretsSealed
       await repo.update(tx, after, sealed, clock.now())
       const changed = [
+        ...(after.name === connection.name ? [] : ['name']),
         ...Object.keys(change.config ?? {}),
         ...Object.keys(change.secrets ?? {}),
         ...Object.keys(change.rules ?? {}),
@@ -167,14 +191,8 @@ export const createConnections = ({
   const enable = (ctx: OrgCtx, id: string) =>
     inTx(ctx, async (tx) => {
       const { connection, secretsSealed } = await lock(tx, id)
-      const type = typeOf(connection.type)
-      const missing = type.missing(connection.config, await openSecrets(tx, id, secretsSealed))
-      if (missing.length > 0)
-        throw new AppError(
-          'conflict',
-          'connection_incomplete',
-          `The connection cannot be enabled yet. It lacks: ${missing.join(', ')}.`,
-        )
+      const secrets = await openSecrets(tx, id, secretsSealed)
+      demandComplete(connection, secrets, 'The connection cannot be enabled yet.')
       return setStatus(tx, connection, 'enabled')
     })
 

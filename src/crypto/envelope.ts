@@ -32,14 +32,14 @@ const unopenable = () => new AppError('internal', 'unsealing_failed', 'A stored 
 export const createEnvelope = ({ kek }: { kek: Buffer }) => {
   if (kek.length !== 32) throw new AppError('invalid', 'master_key', 'The master key must be 32 bytes.')
 
-  // Unwrapped keys are kept: a key's bytes never change under its ID, so there is nothing to invalidate.
+  // Unwrapped keys are kept, by owner: a key's bytes never change under its ID, so there is nothing to invalidate.
   const unwrapped = new Map<string, Buffer>()
 
   const unwrap = (owner: string, row: repo.DataKeyRow): Buffer => {
-    const kept = unwrapped.get(row.id)
+    const kept = unwrapped.get(`${owner}/${row.id}`)
     if (kept) return kept
     const key = openBytes(kek, wrapAad(owner, row.id), row.wrapped)
-    unwrapped.set(row.id, key)
+    unwrapped.set(`${owner}/${row.id}`, key)
     return key
   }
 
@@ -51,9 +51,21 @@ export const createEnvelope = ({ kek }: { kek: Buffer }) => {
   const sealUnder = (owner: string, row: repo.DataKeyRow, place: Place, plaintext: Buffer): Buffer =>
     Buffer.concat([idBytes(row.id), sealBytes(unwrap(owner, row), aadOf(owner, place), plaintext)])
 
-  const openUnder = (owner: string, row: repo.DataKeyRow | undefined, place: Place, sealed: Buffer) => {
-    if (!row) throw unopenable()
-    return openBytes(unwrap(owner, row), aadOf(owner, place), sealed.subarray(KEY_ID_BYTES))
+  /** With the key at hand no query is made; `find` reads it, under row security where it is an organisation's. */
+  const openWith = async (
+    owner: string,
+    place: Place,
+    sealed: Buffer,
+    find: (keyId: string) => Promise<repo.DataKeyRow | undefined>,
+  ): Promise<Buffer> => {
+    const keyId = keyIdOf(sealed)
+    let key = unwrapped.get(`${owner}/${keyId}`)
+    if (!key) {
+      const row = await find(keyId)
+      if (!row) throw unopenable()
+      key = unwrap(owner, row)
+    }
+    return openBytes(key, aadOf(owner, place), sealed.subarray(KEY_ID_BYTES))
   }
 
   const keyIdOf = (sealed: Buffer): string => {
@@ -71,9 +83,8 @@ export const createEnvelope = ({ kek }: { kek: Buffer }) => {
   }
 
   /** @throws AppError `internal`/`unsealing_failed` */
-  const open = async (ctx: OrgTx, place: Place, sealed: Buffer): Promise<Buffer> => {
-    const row = await repo.organisationKey(ctx, keyIdOf(sealed))
-    return openUnder(ctx.orgId, row, place, sealed)
+  const open = (ctx: OrgTx, place: Place, sealed: Buffer): Promise<Buffer> => {
+    return openWith(ctx.orgId, place, sealed, (keyId) => repo.organisationKey(ctx, keyId))
   }
 
   /** Seals for the platform itself (signing keys). */
@@ -84,9 +95,8 @@ export const createEnvelope = ({ kek }: { kek: Buffer }) => {
   }
 
   /** @throws AppError `internal`/`unsealing_failed` */
-  const openForPlatform = async (ctx: Ctx, place: Place, sealed: Buffer): Promise<Buffer> => {
-    const row = await repo.platformKey(ctx, keyIdOf(sealed))
-    return openUnder(PLATFORM, row, place, sealed)
+  const openForPlatform = (ctx: Ctx, place: Place, sealed: Buffer): Promise<Buffer> => {
+    return openWith(PLATFORM, place, sealed, (keyId) => repo.platformKey(ctx, keyId))
   }
 
   return { seal, open, sealForPlatform, openForPlatform }

@@ -14,6 +14,13 @@ export const findIdentity = async (
   return row?.user_id
 }
 
+/** First sign-ins of one subject happen one after the other while their transactions last. */
+export const holdSubject = async (tx: OrgTx, connectionId: string, subject: string): Promise<void> => {
+  await tx.db.raw(`select pg_advisory_xact_lock(hashtextextended(?, 0))`, [
+    `portico.subject/${connectionId}/${subject}`,
+  ])
+}
+
 /** False where the user has an identity at this connection, or the subject a user. */
 export const insertIdentity = async (tx: OrgTx, identity: Identity): Promise<boolean> => {
   const inserted = await tx

@@ -36,9 +36,29 @@ type LinkRefusal =
   | 'user_deleted'
   | 'email_outside_domains'
   | 'link_conflict'
+  | 'subject_malformed'
 
 const refused = (code: LinkRefusal, detail: Record<string, unknown> = {}): AppError =>
   new AppError('forbidden', code, 'This sign-in was refused.', { detail })
+
+/** What PostgreSQL cannot keep as text cannot name a person: refused here, rather than failing there. */
+const demandStorable = ({ linkValues, ...rest }: LinkableIdentity): void => {
+  if (
+    Object.values({ ...rest, ...linkValues }).some(
+      (value) => typeof value === 'string' && value.includes('\0'),
+    )
+  ) {
+    throw refused('subject_malformed')
+  }
+}
+
+/** The refusal that goes with what `users.create` says no to. */
+const asRefusal = (error: unknown): unknown => {
+  if (!(error instanceof AppError)) return error
+  // Two subjects claimed one user name at once, and the other was faster.
+  if (error.kind === 'conflict') return refused('link_conflict')
+  return error.kind === 'invalid' ? refused('subject_malformed') : error
+}
 
 const domainOf = (email: string): string => email.slice(email.lastIndexOf('@') + 1).toLowerCase()
 
@@ -118,20 +138,19 @@ export const createLinking = ({ users, audit, clock }: { users: Users; audit: Au
     identity: LinkableIdentity,
   ): Promise<User> => {
     await demandCreatable(tx, connectionId, rules, identity)
-    const user = await users.create(
-      tx,
-      {
-        userName: userNameOf(identity),
-        externalId: null,
-        email: identity.email ?? null,
-        displayName: identity.displayName ?? null,
-        givenName: identity.givenName ?? null,
-        familyName: identity.familyName ?? null,
-        active: true,
-        resource: {},
-      },
-      { directoryId: null },
-    )
+    const fields = {
+      userName: userNameOf(identity),
+      externalId: null,
+      email: identity.email ?? null,
+      displayName: identity.displayName ?? null,
+      givenName: identity.givenName ?? null,
+      familyName: identity.familyName ?? null,
+      active: true,
+      resource: {},
+    }
+    const user = await users.create(tx, fields, { directoryId: null }).catch((error: unknown) => {
+      throw asRefusal(error)
+    })
     return link(tx, connectionId, identity.subject, user.id)
   }
 
@@ -144,9 +163,24 @@ export const createLinking = ({ users, audit, clock }: { users: Users; audit: Au
     rules: LinkRules,
     identity: LinkableIdentity,
   ): Promise<User> => {
+    demandStorable(identity)
     await demandOwnDomain(tx, rules, identity)
     const known = await repo.findIdentity(tx, connectionId, identity.subject)
     if (known !== undefined) return holdActive(tx, known)
+    // Two tabs finish a first sign-in at once: the second waits here, and finds what the first has made.
+    await repo.holdSubject(tx, connectionId, identity.subject)
+    const linked = await repo.findIdentity(tx, connectionId, identity.subject)
+    if (linked !== undefined) return holdActive(tx, linked)
+    return linkFirst(tx, connectionId, rules, identity)
+  }
+
+  /** The subject has no identity yet. */
+  const linkFirst = async (
+    tx: OrgTx,
+    connectionId: string,
+    rules: LinkRules,
+    identity: LinkableIdentity,
+  ): Promise<User> => {
     const candidate =
       (await byLinkKey(tx, connectionId, rules, identity)) ??
       (await byEmail(tx, connectionId, rules, identity))

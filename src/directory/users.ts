@@ -39,6 +39,13 @@ const asConflict = (error: unknown): unknown => {
   return error
 }
 
+/** @throws AppError `invalid`/`user_name` */
+const demandUserName = ({ userName }: UserFields): void => {
+  if (userName.length === 0 || userName.length > 512) {
+    throw new AppError('invalid', 'user_name', 'A userName has 1 to 512 characters.')
+  }
+}
+
 const changedNames = (before: UserFields, after: UserFields): string[] =>
   (Object.keys(after) as (keyof UserFields)[]).filter((name) => !isDeepStrictEqual(before[name], after[name]))
 
@@ -51,9 +58,10 @@ export const createUsers = ({
   clock: Clock
   endSessions: EndSessions
 }) => {
-  /** @throws AppError `conflict`/`user_name_taken` | `external_id_taken` */
+  /** @throws AppError `conflict`/`user_name_taken` | `external_id_taken`; `invalid`/`user_name` */
   const create = (ctx: OrgCtx, fields: UserFields, source: { directoryId: string | null }): Promise<User> =>
     inTx(ctx, async (tx) => {
+      demandUserName(fields)
       const now = clock.now()
       const user: User = {
         ...fields,
@@ -105,9 +113,10 @@ export const createUsers = ({
 
   /**
    * Writes `after` over the locked `before`.
-   * @throws AppError `conflict`/`user_name_taken` | `external_id_taken`
+   * @throws AppError `conflict`/`user_name_taken` | `external_id_taken`; `invalid`/`user_name`
    */
   const update = async (tx: OrgTx, before: User, after: UserFields): Promise<User> => {
+    demandUserName(after)
     const changed = changedNames(before, after)
     if (changed.length === 0) return before
     const deactivates = before.active && !after.active

@@ -6,14 +6,12 @@
  */
 import type { Logger } from 'pino'
 import type { Audit } from '../audit/audit.ts'
-import type { Clients } from '../clients/clients.ts'
 import type { Connection } from '../connections/connection.ts'
 import type { Connections } from '../connections/connections.ts'
 import {
   type Begun,
   type Callback,
   type Expects,
-  type OpenConnection,
   type RefusalReason,
   refusal,
   type VerifiedIdentity,
@@ -26,10 +24,10 @@ import type { Envelope, Place } from '../crypto/envelope.ts'
 import { randomToken, sha256 } from '../crypto/hash.ts'
 import { forOrg, inTx, lookUpOrg } from '../db/transaction.ts'
 import type { Linking } from '../directory/linking.ts'
-import type { Organisations } from '../directory/organisations.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Codes } from '../tokens/codes.ts'
 import * as flows from './flows.repo.ts'
+import type { Hint, HomeRealms } from './home-realm.ts'
 import { isRefusalReason } from './refusals.ts'
 import * as requests from './requests.repo.ts'
 
@@ -47,7 +45,14 @@ export type LoginRequest = {
   prompt: 'login' | null
 }
 
-export type Waiting = { clientName: string; clientOrgId: string | null; forceAuthentication: boolean }
+export type Waiting = requests.WaitingRequest & { forceAuthentication: boolean }
+
+export type CallbackRequest = {
+  type: string
+  connection: string
+  browser: string | undefined
+  input: Callback
+}
 
 export type CallbackOutcome =
   | { signedIn: { redirectTo: string; sessionCookie: string } }
@@ -77,9 +82,8 @@ export const authorizationResponse = (
 }
 
 type Deps = {
-  organisations: Organisations
+  homeRealm: HomeRealms
   connections: Connections
-  clients: Clients
   linking: Linking
   sessions: Sessions
   codes: Codes
@@ -91,19 +95,7 @@ type Deps = {
 }
 
 export const createJourney = (deps: Deps) => {
-  const {
-    organisations,
-    connections,
-    clients,
-    linking,
-    sessions,
-    codes,
-    envelope,
-    audit,
-    clock,
-    logger,
-    issuer,
-  } = deps
+  const { homeRealm, connections, linking, sessions, codes, envelope, audit, clock, logger, issuer } = deps
 
   /** Keeps what the app asked for; returns the handle that the pages carry, worthless in any other browser. */
   const begin = async (ctx: Ctx, browser: string, request: LoginRequest): Promise<string> => {
@@ -132,47 +124,8 @@ export const createJourney = (deps: Deps) => {
     handle: string,
   ): Promise<Waiting | undefined> => {
     if (browser === undefined) return undefined
-    const row = await requests.findWaiting(ctx, sha256(handle), sha256(browser), clock.now())
-    const client = row && (await clients.byUuid(ctx, row.client_id))
-    return (
-      client && {
-        clientName: client.name,
-        clientOrgId: client.orgId,
-        forceAuthentication: row.prompt === 'login',
-      }
-    )
-  }
-
-  const noRoute = (): AppError =>
-    new AppError(
-      'not_found',
-      'no_route',
-      'We don’t know a company sign-in for this address. Check the spelling, or ask your IT team which address to use.',
-    )
-
-  /** From an address to a connection: one answer for every domain that routes nowhere, whatever the reason. */
-  const route = async (
-    ctx: Ctx,
-    email: string,
-    clientOrgId: string | null,
-  ): Promise<{ ctx: OrgCtx; connectionId: string }> => {
-    const domainName = email.slice(email.lastIndexOf('@') + 1).toLowerCase()
-    const orgId = /^[^\s@]+@[^\s@]+$/.test(email) ? await lookUpOrg(ctx, 'org_of_domain', domainName) : null
-    if (orgId === null || (clientOrgId !== null && clientOrgId !== orgId)) throw noRoute()
-    const orgCtx = forOrg(ctx, orgId)
-    const domain = await organisations.findVerifiedDomain(orgCtx, domainName)
-    const connectionId = domain && (await connections.forDomain(orgCtx, domain.connectionId))
-    if (connectionId === undefined) throw noRoute()
-    return { ctx: orgCtx, connectionId }
-  }
-
-  /** As `route`, for an app that names the organisation: only where it has one enabled connection. */
-  const routeByOrg = async (ctx: Ctx, orgId: string, clientOrgId: string | null) => {
-    if (clientOrgId !== null && clientOrgId !== orgId) throw noRoute()
-    const orgCtx = forOrg(ctx, orgId)
-    const connectionId = await connections.forDomain(orgCtx, null)
-    if (connectionId === undefined) throw noRoute()
-    return { ctx: orgCtx, connectionId }
+    const found = await requests.findWaiting(ctx, sha256(handle), sha256(browser), clock.now())
+    return found && { ...found, forceAuthentication: found.prompt === 'login' }
   }
 
   /**
@@ -183,25 +136,22 @@ export const createJourney = (deps: Deps) => {
     ctx: Ctx,
     browser: string | undefined,
     handle: string,
-    who: { email: string } | { orgId: string },
+    hint: Hint,
   ): Promise<Begun['to']> => {
     const pending = await waiting(ctx, browser, handle)
     if (!pending || browser === undefined) throw refusal('request_expired')
-    const routed =
-      'email' in who
-        ? await route(ctx, who.email.trim(), pending.clientOrgId)
-        : await routeByOrg(ctx, who.orgId, pending.clientOrgId)
-    const { opened } = await connections.open(routed.ctx, routed.connectionId)
-    const begun = await opened.begin({
-      loginHint: 'email' in who ? who.email.trim() : undefined,
+    const who = 'email' in hint ? { email: hint.email.trim() } : hint
+    const realm = await homeRealm.discover(ctx, who, pending.clientOrgId)
+    const begun = await realm.opened.begin({
+      loginHint: 'email' in who ? who.email : undefined,
       forceAuthentication: pending.forceAuthentication,
     })
     const handleHash = sha256(begun.flowId)
     const now = clock.now()
-    await inTx(routed.ctx, async (tx) =>
+    await inTx(realm.ctx, async (tx) =>
       flows.insert(tx, {
         handle_hash: handleHash,
-        connection_id: routed.connectionId,
+        connection_id: realm.connectionId,
         browser_hash: sha256(browser),
         request_hash: sha256(handle),
         expects_sealed: await envelope.seal(
@@ -216,28 +166,32 @@ export const createJourney = (deps: Deps) => {
     return begun.to
   }
 
-  const loadFlow = (
-    ctx: OrgCtx,
+  const loadFlow = async (
+    tx: OrgTx,
     connectionId: string,
     flowId: string,
     browser: string | undefined,
-  ): Promise<Flow> =>
+  ): Promise<Flow> => {
+    if (browser === undefined) throw refusal('flow_unknown')
+    const handleHash = sha256(flowId)
+    const row = await flows.find(tx, { handleHash, connectionId, browserHash: sha256(browser) })
+    if (!row) throw refusal('flow_unknown')
+    if (row.consumed_at !== null) throw refusal('replayed')
+    if (row.expires_at <= clock.now()) throw refusal('request_expired')
+    const sealed = await envelope.open(tx, placeOf(handleHash), row.expects_sealed)
+    const { expects, handle } = JSON.parse(sealed.toString()) as { expects: Expects; handle: string }
+    return { row, expects, requestHandle: handle }
+  }
+
+  /** Connection and flow, read in one transaction; nothing of it is open while the IdP's answer is verified. */
+  const findFlow = (ctx: OrgCtx, connectionId: string, request: CallbackRequest) =>
     inTx(ctx, async (tx) => {
-      const handleHash = sha256(flowId)
-      const row =
-        browser === undefined
-          ? undefined
-          : await flows.find(tx, { handleHash, connectionId, browserHash: sha256(browser) })
-      if (!row) throw refusal('flow_unknown')
-      if (row.consumed_at !== null) throw refusal('replayed')
-      if (row.expires_at <= clock.now()) throw refusal('request_expired')
-      const opened = JSON.parse(
-        (await envelope.open(tx, placeOf(handleHash), row.expects_sealed)).toString(),
-      ) as {
-        expects: Expects
-        handle: string
-      }
-      return { row, expects: opened.expects, requestHandle: opened.handle }
+      const { connection, opened } = await connections.open(tx, connectionId)
+      if (connection.type !== request.type) throw refusal('flow_unknown')
+      if (connection.status !== 'enabled') throw refusal('connection_disabled')
+      const flowId = opened.flowId(request.input)
+      if (flowId === null) throw refusal('unsolicited')
+      return { connection, opened, flow: await loadFlow(tx, connectionId, flowId, request.browser) }
     })
 
   /** Everything a sign-in writes. Each `consume` is the one conditional statement that makes a second use fail. */
@@ -327,30 +281,19 @@ export const createJourney = (deps: Deps) => {
     return { refused: { reference: toId('evt', eventId), requestHandle: flow?.requestHandle } }
   }
 
-  const demandFlowId = (opened: OpenConnection, input: Callback): string => {
-    const flowId = opened.flowId(input)
-    if (flowId === null) throw refusal('unsolicited')
-    return flowId
-  }
-
   /**
    * What comes back from the IdP, in order: connection by the ID in the URL; flow of this browser; verification; one
    * transaction. Refusals come back as an outcome; anything thrown is not a refusal (the database, a defect).
    */
-  const callback = async (
-    ctx: Ctx,
-    request: { type: string; connection: string; browser: string | undefined; input: Callback },
-  ): Promise<CallbackOutcome> => {
+  const callback = async (ctx: Ctx, request: CallbackRequest): Promise<CallbackOutcome> => {
     const connectionId = parseId('con', request.connection)
     const orgId = connectionId === null ? null : await lookUpOrg(ctx, 'org_of_connection', connectionId)
     if (connectionId === null || orgId === null) return refuse(ctx, null, refusal('flow_unknown'), undefined)
     const orgCtx = forOrg(ctx, orgId)
     let flow: Flow | undefined
     try {
-      const { connection, opened } = await connections.open(orgCtx, connectionId)
-      if (connection.type !== request.type) throw refusal('flow_unknown')
-      if (connection.status !== 'enabled') throw refusal('connection_disabled')
-      flow = await loadFlow(orgCtx, connectionId, demandFlowId(opened, request.input), request.browser)
+      const { connection, opened, ...found } = await findFlow(orgCtx, connectionId, request)
+      flow = found.flow
       const identity = await opened.finish({ ...request.input, now: clock.now(), expects: flow.expects })
       return { signedIn: await admit(orgCtx, connection, flow, identity) }
     } catch (error) {

@@ -19,19 +19,23 @@ export const insert = async (ctx: Ctx, row: LoginRequestRow): Promise<void> => {
   await ctx.db('login_requests').insert(row)
 }
 
-/** Waiting, not expired, and begun in this browser. */
+export type WaitingRequest = { clientName: string; clientOrgId: string | null; prompt: string | null }
+
+/** Waiting, not expired, and begun in this browser; with the app that waits. */
 export const findWaiting = (
   ctx: Ctx,
   handleHash: Buffer,
   browserHash: Buffer,
   now: Date,
-): Promise<LoginRequestRow | undefined> =>
+): Promise<WaitingRequest | undefined> =>
   ctx
-    .db('login_requests')
-    .where({ handle_hash: handleHash, browser_hash: browserHash })
-    .whereNull('consumed_at')
-    .andWhere('expires_at', '>', now)
-    .first()
+    .db('login_requests as r')
+    .join('clients as c', 'c.id', 'r.client_id')
+    .where({ 'r.handle_hash': handleHash, 'r.browser_hash': browserHash })
+    .whereNull('r.consumed_at')
+    .whereNull('c.disabled_at')
+    .andWhere('r.expires_at', '>', now)
+    .first('c.name as clientName', 'c.org_id as clientOrgId', 'r.prompt')
 
 /** Single use: the row, for exactly one caller. */
 export const consume = async (

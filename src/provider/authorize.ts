@@ -84,6 +84,12 @@ const CHECKS: readonly Check[] = [
     description: 'state and nonce have at most 1,024 characters.',
     holds: (p) => (p.state ?? '').length <= 1024 && (p.nonce ?? '').length <= 1024,
   },
+  {
+    // RFC 6749 appendix A has no such character anywhere, and PostgreSQL cannot keep it.
+    error: 'invalid_request',
+    description: 'A parameter holds a null character.',
+    holds: (p) => Object.values(p).every((value) => !value.includes('\0')),
+  },
 ]
 
 /**

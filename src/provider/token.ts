@@ -42,6 +42,23 @@ const basicCredentials = (authorization: string): { id: string; secret: string }
   }
 }
 
+/**
+ * What the request presents; empty where that cannot be read. One way only (RFC 6749 section 2.3): two sets of
+ * credentials are two answers to who is asking.
+ * @throws AppError `invalid`/`invalid_request`
+ */
+const presentedCredentials = (
+  authorization: string,
+  { client_id: id = '', client_secret: secret }: Parameters,
+): { id: string; secret: string } => {
+  if (authorization === '') return { id, secret: secret ?? '' }
+  const basic = basicCredentials(authorization) ?? { id: '', secret: '' }
+  if (secret !== undefined || (id !== '' && id !== basic.id)) {
+    throw new AppError('invalid', 'invalid_request', 'The client authenticated in two ways at once.')
+  }
+  return basic
+}
+
 export const createTokenEndpoint = ({
   clients,
   codes,
@@ -55,16 +72,8 @@ export const createTokenEndpoint = ({
 }) => {
   /** @throws AppError `unauthenticated`/`invalid_client` */
   const authenticate = (ctx: Ctx, authorization: string, parameters: Parameters): Promise<Client> => {
-    const basic = authorization === '' ? undefined : basicCredentials(authorization)
-    // One way only (RFC 6749 section 2.3): two sets of credentials are two answers to who is asking.
-    if (authorization !== '' && parameters.client_secret !== undefined) {
-      throw new AppError('invalid', 'invalid_request', 'The client authenticated in two ways at once.')
-    }
-    return clients.authenticate(
-      ctx,
-      basic?.id ?? (authorization === '' ? (parameters.client_id ?? '') : ''),
-      basic?.secret ?? (authorization === '' ? (parameters.client_secret ?? '') : ''),
-    )
+    const { id, secret } = presentedCredentials(authorization, parameters)
+    return clients.authenticate(ctx, id, secret)
   }
 
   const respond = async (

@@ -44,7 +44,11 @@ const invalidGrant = (): AppError =>
     'The code is not valid: unknown, used, expired, or not made for this request.',
   )
 
+/** RFC 7636 section 4.1; a shorter one could be guessed from its challenge, which travels through the browser. */
+const VERIFIER = /^[A-Za-z0-9._~-]{43,128}$/
+
 const matchesChallenge = (verifier: string, challenge: string): boolean =>
+  VERIFIER.test(verifier) &&
   equalBytes(Buffer.from(sha256(verifier).toString('base64url')), Buffer.from(challenge))
 
 export const createCodes = ({

@@ -73,7 +73,7 @@ describe('a typed ID', () => {
 
   test('is parsed or refused, and nothing else happens, whatever it is', () => {
     fc.assert(
-      fc.property(prefix, fc.string({ unit: 'binary' }), (of, noise) => {
+      fc.property(prefix, fc.string(), (of, noise) => {
         expect(parseId(of, noise)).toBeNull()
       }),
     )
