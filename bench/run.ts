@@ -33,8 +33,8 @@ const readArguments = () => {
     allowPositionals: true,
     options: {
       json: { type: 'boolean', default: false },
-      seconds: { type: 'string', default: '8' },
-      rounds: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '4' },
+      rounds: { type: 'string', default: '5' },
       concurrency: { type: 'string', default: '16' },
       profile: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },

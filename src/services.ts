@@ -1,6 +1,6 @@
 /**
  * The composition root: builds every capability once, in the order of the layout, from named dependencies. Owns nothing.
- * A new connection type is one line in `connectionTypes`.
+ * A new connection type is one line in `typesWith`.
  */
 import type { Logger } from 'pino'
 import { createAudit } from './audit/audit.ts'
@@ -18,7 +18,9 @@ import { createOutbound } from './net/outbound.ts'
 import { oidcConnection } from './oidc/oidc.ts'
 import { createLogout } from './provider/logout.ts'
 import { createTokenEndpoint } from './provider/token.ts'
-import { samlConnection } from './saml/saml.ts'
+import { createOpinionPool } from './saml/opinion-pool.ts'
+import { createSamlConnection } from './saml/saml.ts'
+import type { SecondOpinion } from './saml/second-opinion.ts'
 import { createDirectories } from './scim/directories.ts'
 import { createScimUsers } from './scim/users.ts'
 import { createSessions } from './sessions/sessions.ts'
@@ -28,21 +30,37 @@ import { createEndSessions } from './tokens/end-session.ts'
 import { createRefreshTokens } from './tokens/refresh.ts'
 import { createSigningKeys } from './tokens/signing-keys.ts'
 
-export const connectionTypes: readonly ConnectionType[] = [samlConnection, oidcConnection]
+const typesWith = (secondOpinion: SecondOpinion | null): readonly ConnectionType[] => [
+  createSamlConnection(secondOpinion),
+  oidcConnection,
+]
+
+/** For what is the same whatever a type is made with: its name, its paths. */
+export const connectionTypes = typesWith(null)
 
 export type ServiceDeps = {
   baseUrl: string
   masterKey: Buffer
   outboundAllowLoopback: boolean
+  /** Unset: on. */
+  samlSecondOpinion?: boolean
   clock: Clock
   logger: Logger
 }
 
 export type Services = ReturnType<typeof createServices>
 
-export const createServices = ({ baseUrl, masterKey, outboundAllowLoopback, clock, logger }: ServiceDeps) => {
+export const createServices = ({
+  baseUrl,
+  masterKey,
+  outboundAllowLoopback,
+  samlSecondOpinion = true,
+  clock,
+  logger,
+}: ServiceDeps) => {
   const envelope = createEnvelope({ kek: masterKey })
   const outbound = createOutbound({ allowLoopback: outboundAllowLoopback })
+  const secondOpinion = createOpinionPool()
   const audit = createAudit({ clock })
   const sessions = createSessions({ clock })
   const keys = createSigningKeys({ envelope, clock, audit })
@@ -55,7 +73,7 @@ export const createServices = ({ baseUrl, masterKey, outboundAllowLoopback, cloc
   const linking = createLinking({ users, audit, clock })
   const clients = createClients({ audit, clock })
   const connections = createConnections({
-    types: connectionTypes,
+    types: typesWith(samlSecondOpinion ? secondOpinion.ask : null),
     envelope,
     audit,
     clock,
@@ -82,6 +100,8 @@ export const createServices = ({ baseUrl, masterKey, outboundAllowLoopback, cloc
   return {
     envelope,
     outbound,
+    /** Its threads are started by the first login; closed with the process. */
+    secondOpinion,
     audit,
     sessions,
     keys,

@@ -29,8 +29,8 @@ export type Figures = {
 
 export type Comparison = {
   subject: Figures
-  /** With each, the median over the rounds of the subject's rate over the peer's. */
-  peers: (Figures & { ratio: number })[]
+  /** With each, medians over the rounds: the subject's rate over the peer's, the peer's CPU time over the subject's. */
+  peers: (Figures & { ratio: number; cpuRatio: number })[]
 }
 
 export type Plan = { seconds: number; rounds: number; concurrency: number }
@@ -90,6 +90,8 @@ const toFigures = ({ name, version, by, variant }: Contender, windows: readonly 
   }
 }
 
+const cpuOf = ({ cpuMs, operations }: Window): number => cpuMs / operations
+
 /** “Portico”, “oidc-provider, as it comes”. */
 export const nameOf = ({ name, variant }: { name: string; variant?: string | null }): string =>
   variant ? `${name}, ${variant}` : name
@@ -114,14 +116,17 @@ export const compare = async (
   }
   const [subject, ...peers] = contenders.map((contender, index) => ({
     figures: toFigures(contender, windows[index] as Window[]),
-    rates: (windows[index] as Window[]).map(rateOf),
+    rounds: windows[index] as Window[],
   }))
   if (!subject) throw new Error('nobody to measure')
+  const overRounds = (rounds: Window[], of: (ours: Window, theirs: Window) => number): number =>
+    median(subject.rounds.map((ours, round) => of(ours, rounds[round] as Window)))
   return {
     subject: subject.figures,
-    peers: peers.map(({ figures, rates }) => ({
+    peers: peers.map(({ figures, rounds }) => ({
       ...figures,
-      ratio: median(subject.rates.map((rate, round) => rate / (rates[round] as number))),
+      ratio: overRounds(rounds, (ours, theirs) => rateOf(ours) / rateOf(theirs)),
+      cpuRatio: overRounds(rounds, (ours, theirs) => cpuOf(theirs) / cpuOf(ours)),
     })),
   }
 }

@@ -59,6 +59,9 @@ const aligned = (rows: string[][]): string => {
 const verdict = ({ text, wanted, value, met }: Result['targets'][number]): string =>
   `${text}: ${value} (target ${wanted}: ${met ? 'met' : 'not met'})`
 
+const cpuSentence = (peer: Comparison['peers'][number]): string =>
+  `server CPU per operation of ${nameOf(peer)}: ${peer.cpuRatio.toFixed(2)} times ours`
+
 const circumstances = ({ machine, plan, sizes }: Result): string =>
   `${machine.cores} × ${machine.processor}, Node ${machine.node}, PostgreSQL ${machine.postgres} ` +
   `(fsync on${machine.durable ? '' : ', but its folder is in memory'}), concurrency ${plan.concurrency}, ` +
@@ -91,6 +94,7 @@ export const toText = (benchmark: Benchmark, result: Result): string => {
     aligned([HEADINGS, rowOf(subject), ...peers.map(rowOf)]),
     '',
     ...result.targets.map(verdict),
+    ...peers.map(cpuSentence),
   ]
   if (result.profile) {
     lines.push(
@@ -126,6 +130,8 @@ const toMarkdown = (result: Result): string => {
     ...result.targets.map(({ text, wanted, value, met }) =>
       markdownRow([text, wanted, value, met ? 'met' : '**not met**']),
     ),
+    '',
+    `${peers.map(cpuSentence).join('; ')}.`.replace(/^s/, 'S'),
   ].join('\n')
 }
 

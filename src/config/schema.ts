@@ -144,6 +144,13 @@ export const variables = {
     example: 'off',
     default: '`off`',
   },
+  PORTICO_SAML_SECOND_OPINION: {
+    schema: onOff.default(true),
+    about:
+      'Every SAML response is read by two readers that must agree. `off` leaves one: faster, and without a net under a fault in it (docs/decisions/0002).',
+    example: 'on',
+    default: '`on`',
+  },
   PORTICO_DATABASE_POOL_SIZE: {
     schema: wholeNumber(1, 200).default(10),
     about: 'Connections one process holds to PostgreSQL at most.',
@@ -170,6 +177,7 @@ export type Config = Readonly<{
   trustedProxies: readonly string[]
   logLevel: 'silent' | 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
   outboundAllowLoopback: boolean
+  samlSecondOpinion: boolean
   databasePoolSize: number
 }>
 
@@ -186,6 +194,7 @@ export const toConfig = (values: Values): Config =>
     trustedProxies: Object.freeze([...values.PORTICO_TRUSTED_PROXIES]),
     logLevel: values.PORTICO_LOG_LEVEL,
     outboundAllowLoopback: values.PORTICO_OUTBOUND_ALLOW_LOOPBACK,
+    samlSecondOpinion: values.PORTICO_SAML_SECOND_OPINION,
     databasePoolSize: values.PORTICO_DATABASE_POOL_SIZE,
   })
 

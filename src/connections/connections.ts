@@ -136,6 +136,13 @@ export const createConnections = ({
     throw new AppError('conflict', 'connection_incomplete', `${consequence} It lacks: ${missing.join(', ')}.`)
   }
 
+  const changedBy = (connection: Connection, { name, config, rules }: ConnectionChange): Connection => ({
+    ...connection,
+    name: name === undefined ? connection.name : demandName(name),
+    config: validated(typeOf(connection.type), { ...connection.config, ...config }),
+    rules: { ...connection.rules, ...definedOnly(rules ?? {}) },
+  })
+
   /**
    * @throws AppError `invalid`/`connection_config` naming the field; `conflict`/`connection_incomplete` where an enabled
    *   connection would no longer have all that it needs
@@ -143,26 +150,16 @@ export const createConnections = ({
   const update = (ctx: OrgCtx, id: string, change: ConnectionChange) =>
     inTx(ctx, async (tx) => {
       const { connection, secretsSealed } = await lock(tx, id)
-      const type = typeOf(connection.type)
-      demandSecretFields(type, change.secrets ?? {})
-      const after: Connection = {
-        ...connection,
-        name: change.name === undefined ? connection.name : demandName(change.name),
-        config: validated(type, { ...connection.config, ...change.config }),
-        rules: { ...connection.rules, ...definedOnly(change.rules ?? {}) },
-      }
-      const secrets = { ...(await openSecrets(tx, id, secretsSealed)), ...change.secrets }
+      const { secrets: changedSecrets = {} } = change
+      demandSecretFields(typeOf(connection.type), changedSecrets)
+      const after = changedBy(connection, change)
+      const secrets = { ...(await openSecrets(tx, id, secretsSealed)), ...changedSecrets }
       if (after.status === 'enabled') {
         demandComplete(after, secrets, 'The connection is enabled and would stop working.')
       }
       const sealed = change.secrets ? await sealSecrets(tx, id, secrets) : secretsSealed
       await repo.update(tx, after, sealed, clock.now())
-      const changed = [
-        ...(after.name === connection.name ? [] : ['name']),
-        ...Object.keys(change.config ?? {}),
-        ...Object.keys(change.secrets ?? {}),
-        ...Object.keys(change.rules ?? {}),
-      ]
+      const changed = changedNames(connection, change)
       if (changed.length > 0) {
         await audit.record(tx, {
           action: 'connection.updated',
@@ -278,6 +275,14 @@ export const createConnections = ({
     forDomain,
   }
 }
+
+/** What a change speaks of, for the trail: names, never values. */
+const changedNames = ({ name }: Connection, change: ConnectionChange): string[] => [
+  ...(change.name === undefined || change.name.trim() === name ? [] : ['name']),
+  ...Object.keys(change.config ?? {}),
+  ...Object.keys(change.secrets ?? {}),
+  ...Object.keys(change.rules ?? {}),
+]
 
 const definedOnly = <T extends object>(value: T): T =>
   Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as T

@@ -61,6 +61,9 @@ export type RefusalReason =
   | 'code_refused' // the IdP would not redeem the authorization code: used, too old, or another's
   | 'authentication_stale' // a fresh authentication was asked for and an old one came back
   | 'opinions_differ'
+  | 'opinion_timeout' // the second reader did not come to an end
+  | 'decryption_failed' // whatever the cause: who sends ciphertext learns nothing from the refusal
+  | 'context_mismatch' // authenticated in another way than the connection demands
   | 'idp_refused'
   | 'idp_unreachable'
   | 'idp_misconfigured'

@@ -90,6 +90,13 @@ export const REFUSAL_TEXTS = {
   opinions_differ: untrusted(
     'The answer from your company’s identity provider can be read in more than one way.',
   ),
+  opinion_timeout: untrusted(
+    'The answer from your company’s identity provider took too long to examine.',
+  ),
+  decryption_failed: setup('The encrypted answer from your company’s identity provider cannot be opened.'),
+  context_mismatch: setup(
+    'Your company’s identity provider signed you in in another way than was agreed with it.',
+  ),
   idp_refused: noAccount(
     'Your company’s identity provider did not sign you in.',
     'Ask them whether you are assigned to this app. Quote the reference below.',

@@ -1,56 +1,9 @@
 /** What a SAML connection is configured with. A draft lacks the IdP's side; `missing` says what, in plain words. */
 import { z } from 'zod'
 import { readCertificate } from './certificates.ts'
+import { PRESET_NAMES } from './presets.ts'
 
-/** The first attribute of a list that an assertion has is taken. */
-const DEFAULT_ATTRIBUTES = {
-  email: [
-    'email',
-    'mail',
-    'Email',
-    'emailAddress',
-    'http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress',
-    'urn:oid:0.9.2342.19200300.100.1.3',
-  ],
-  displayName: [
-    'displayName',
-    'name',
-    'cn',
-    'http://schemas.microsoft.com/identity/claims/displayname',
-    'urn:oid:2.16.840.1.113730.3.1.241',
-    'urn:oid:2.5.4.3',
-  ],
-  givenName: [
-    'givenName',
-    'firstName',
-    'FirstName',
-    'first_name',
-    'http://schemas.xmlsoap.org/ws/2005/05/identity/claims/givenname',
-    'urn:oid:2.5.4.42',
-  ],
-  familyName: [
-    'familyName',
-    'lastName',
-    'LastName',
-    'last_name',
-    'surname',
-    'sn',
-    'http://schemas.xmlsoap.org/ws/2005/05/identity/claims/surname',
-    'urn:oid:2.5.4.4',
-  ],
-  groups: [
-    'groups',
-    'Groups',
-    'group',
-    'memberOf',
-    'http://schemas.microsoft.com/ws/2008/06/identity/claims/groups',
-    'http://schemas.xmlsoap.org/claims/Group',
-    'urn:oid:1.3.6.1.4.1.5923.1.5.1.1',
-  ],
-  externalId: ['http://schemas.microsoft.com/identity/claims/objectidentifier', 'externalId'],
-}
-
-const attributeNames = (defaults: string[]) => z.array(z.string().min(1).max(500)).max(20).default(defaults)
+const attributeNames = z.array(z.string().min(1).max(500)).max(20)
 
 const certificate = z.string().check((context) => {
   const read = readCertificate(context.value)
@@ -78,37 +31,88 @@ export const webAddress = z
   .max(2000)
   .refine(isWebAddress, 'expected an http(s) address without user name, password or fragment')
 
+/** What is asked of the IdP about how people authenticate (core section 3.3.2.2.1). */
+const authnContext = z.strictObject({
+  classes: z.array(z.string().min(1).max(300)).min(1).max(10),
+  comparison: z.enum(['exact', 'minimum']).default('exact'),
+  /**
+   * Classes that are accepted besides those asked for. With `minimum` an IdP answers with the stronger class that it
+   * used, and no standard says which those are.
+   */
+  alsoAccepted: z.array(z.string().min(1).max(300)).max(20).default([]),
+  /** Refuse an answer with another class: without this the request is a wish. */
+  enforced: z.boolean().default(true),
+})
+
 export const SamlConfig = z.strictObject({
   idpEntityId: z.string().min(1).max(1024).nullable().default(null),
   /** The IdP's SingleSignOnService with the HTTP-Redirect binding. */
   ssoUrl: webAddress.nullable().default(null),
+  /** The one with the HTTP-POST binding. */
+  ssoPostUrl: webAddress.nullable().default(null),
+  /** How our request travels where the IdP takes both. */
+  requestBinding: z.enum(['redirect', 'post']).default('redirect'),
   /** PEM. The IdP's signing certificates; two during a rollover. */
   certificates: z.array(certificate).max(10).default([]),
+  /** Let in what an expired certificate signed. For the day on which the IdP's admin cannot be reached. */
+  allowExpiredCertificates: z.boolean().default(false),
   /** Asked of the IdP; null leaves the choice to it. */
   nameIdFormat: z.string().min(1).max(200).nullable().default(null),
+  authnContext: authnContext.nullable().default(null),
+  /** Whose names for attributes are taken where `attributes` does not say otherwise. */
+  preset: z.enum(PRESET_NAMES).default('generic'),
   attributes: z
     .strictObject({
-      email: attributeNames(DEFAULT_ATTRIBUTES.email),
-      displayName: attributeNames(DEFAULT_ATTRIBUTES.displayName),
-      givenName: attributeNames(DEFAULT_ATTRIBUTES.givenName),
-      familyName: attributeNames(DEFAULT_ATTRIBUTES.familyName),
-      groups: attributeNames(DEFAULT_ATTRIBUTES.groups),
-      externalId: attributeNames(DEFAULT_ATTRIBUTES.externalId),
+      /** Empty: the NameID. Else the attribute that names the person, for IdPs that send a NameID of the moment. */
+      subject: attributeNames.default([]),
+      email: attributeNames.optional(),
+      displayName: attributeNames.optional(),
+      givenName: attributeNames.optional(),
+      familyName: attributeNames.optional(),
+      groups: attributeNames.optional(),
+      externalId: attributeNames.optional(),
+      /** Profile fields of the platform's own, each from a list of attribute names. */
+      extra: z.record(z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,63}$/), attributeNames).default({}),
     })
     .prefault({}),
   /** PEM; ours, for the IdP to check our requests with. Its private key is the secret `spPrivateKey`. */
   spCertificate: z.string().min(1),
+  /** PEM; ours from the next switch of keys on, published beside the other until then. */
+  nextSpCertificate: z.string().min(1).nullable().default(null),
+  /** PEM; what the IdP may encrypt to, the current one first. Private keys in the same order: `spDecryptionKeys`. */
+  encryptionCertificates: z.array(z.string().min(1)).max(4).default([]),
+  /**
+   * Publish the encryption certificate in our metadata. ADFS and others encrypt as soon as they find one, with
+   * AES-CBC: so this is switched on by who wants it.
+   */
+  offerEncryption: z.boolean().default(false),
+  /** Decrypt AES-CBC too, and only inside a Response whose signature was verified before. */
+  allowCbc: z.boolean().default(false),
 })
 
 export type SamlConfig = z.infer<typeof SamlConfig>
 
 export const SP_PRIVATE_KEY = 'spPrivateKey'
+export const SP_NEXT_PRIVATE_KEY = 'spNextPrivateKey'
+/** PEM, one after the other; the current one first. */
+export const SP_DECRYPTION_KEYS = 'spDecryptionKeys'
+
+/** Where our request goes and how; the binding that was chosen, or the only one there is. Null: neither is known. */
+export const destinationOf = (
+  config: Pick<SamlConfig, 'ssoUrl' | 'ssoPostUrl' | 'requestBinding'>,
+): { binding: SamlConfig['requestBinding']; url: string } | null => {
+  const { ssoUrl, ssoPostUrl, requestBinding } = config
+  if (ssoPostUrl !== null && (requestBinding === 'post' || ssoUrl === null)) {
+    return { binding: 'post', url: ssoPostUrl }
+  }
+  return ssoUrl === null ? null : { binding: 'redirect', url: ssoUrl }
+}
 
 /** What lacks before sign-ins can work; empty: nothing. */
 export const missing = (config: SamlConfig, secrets: Readonly<Record<string, string>>): string[] => {
   const wanted: [present: unknown, words: string][] = [
     [config.idpEntityId, "the IdP's entity ID"],
-    [config.ssoUrl, "the IdP's single sign-on address (HTTP-Redirect binding)"],
+    [destinationOf(config), "the IdP's single sign-on address (HTTP-Redirect or HTTP-POST binding)"],
     [config.certificates.length, "the IdP's signing certificate"],
     [secrets[SP_PRIVATE_KEY], 'the private key that signs our requests'],
   ]

@@ -7,6 +7,8 @@ import { SAML, ValidateInResponseTo } from '@node-saml/node-saml'
 import { CLOCK_SKEW, MAX_AGE } from './checks.ts'
 
 export type OpinionRequest = {
+  /** Whose document it is: one of a connection is examined at a time. */
+  connectionId: string
   /** The document as the reader decoded it. */
   xml: string
   /** PEM. */

@@ -113,6 +113,35 @@ export const MODELS = {
   inclusiveNamespaces: leaf('PrefixList'),
   algorithm: leaf('Algorithm'),
   text: leaf(),
+  /** XML Encryption 1.1 section 3. No CipherReference: content lies in the message, not at an address in it. */
+  encryptedAssertion: {
+    attributes: [],
+    children: { 'xenc:EncryptedData': once, 'xenc:EncryptedKey': optional },
+  },
+  encryptedData: {
+    attributes: ['Id', 'Type', 'MimeType', 'Encoding'],
+    children: { 'xenc:EncryptionMethod': once, 'ds:KeyInfo': optional, 'xenc:CipherData': once },
+  },
+  contentMethod: { attributes: ['Algorithm'], children: { 'xenc:KeySize': optional } },
+  contentKeyInfo: {
+    attributes: ['Id'],
+    children: { 'xenc:EncryptedKey': optional, 'ds:RetrievalMethod': optional, 'ds:KeyName': optional },
+  },
+  encryptedKey: {
+    attributes: ['Id', 'Type', 'MimeType', 'Encoding', 'Recipient'],
+    children: {
+      'xenc:EncryptionMethod': once,
+      'ds:KeyInfo': optional,
+      'xenc:CipherData': once,
+      'xenc:ReferenceList': optional,
+      'xenc:CarriedKeyName': optional,
+    },
+  },
+  keyMethod: {
+    attributes: ['Algorithm'],
+    children: { 'xenc:KeySize': optional, 'ds:DigestMethod': optional, 'xenc11:MGF': optional },
+  },
+  cipherData: { attributes: [], children: { 'xenc:CipherValue': once } },
 } as const satisfies Record<string, Model>
 
 const PREFIXES: ReadonlyMap<string, string> = new Map(
@@ -191,10 +220,10 @@ const SCHEMA_ID = /^[A-Za-z_][A-Za-z0-9_.-]{0,255}$/
 /**
  * IDs are unique whatever an attribute that might be taken for one is called, and signatures stand only directly in a
  * Response or an Assertion: so "the element with this ID" and "the signature of this element" have one answer.
+ * @param ids found so far, where a document comes in two parts (an assertion that was encrypted); grows
  * @throws AppError `structure_refused`
  */
-export const checkDocument = (root: Element): void => {
-  const ids = new Set<string>()
+export const checkDocument = (root: Element, ids: Set<string>): void => {
   for (const element of everyElement(root)) {
     if (element.localName === 'Signature' && !isOwner(element.parentNode)) {
       throw refuse(element, 'a Signature directly in what it signs', 'a Signature elsewhere')

@@ -53,6 +53,7 @@ describe('an empty environment', () => {
       trustedProxies: [],
       logLevel: 'info',
       outboundAllowLoopback: false,
+      samlSecondOpinion: true,
       databasePoolSize: 10,
     })
   })
@@ -75,6 +76,7 @@ describe('the configuration', () => {
         PORTICO_TRUSTED_PROXIES: ' 10.0.0.0/8, fd00::/8 ,',
         PORTICO_LOG_LEVEL: 'debug',
         PORTICO_OUTBOUND_ALLOW_LOOPBACK: 'off',
+        PORTICO_SAML_SECOND_OPINION: 'off',
         PORTICO_DATABASE_POOL_SIZE: '25',
         HOME: '/home/portico',
       }),
@@ -90,6 +92,7 @@ describe('the configuration', () => {
       trustedProxies: ['10.0.0.0/8', 'fd00::/8'],
       logLevel: 'debug',
       outboundAllowLoopback: false,
+      samlSecondOpinion: false,
       databasePoolSize: 25,
     })
   })
