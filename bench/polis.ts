@@ -94,7 +94,7 @@ const signInWith = ({ oauthController: oauth }: Polis, clientId: string, signer:
     const back = demandRedirect(await oauth.samlResponse({ SAMLResponse, RelayState: relayState }))
     const tokens = await oauth.token({
       grant_type: 'authorization_code',
-      code: demandCode(back, REDIRECT_URI),
+      code: demandCode({ location: back }, REDIRECT_URI),
       redirect_uri: REDIRECT_URI,
       code_verifier: verifier,
     })

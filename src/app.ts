@@ -5,6 +5,7 @@ import Router from '@koa/router'
 import Koa from 'koa'
 import type { Logger } from 'pino'
 import type { Config } from './config/schema.ts'
+import { systemClock } from './core/clock.ts'
 import type { Database } from './db/pool.ts'
 import { createClientAddress } from './http/client-address.ts'
 import { createCookieJar } from './http/cookies.ts'
@@ -12,13 +13,14 @@ import { type RequestObserver, requestLog } from './http/log.ts'
 import { problemErrors } from './http/problem.ts'
 import { requestContexts } from './http/request-context.ts'
 import { securityHeaders } from './http/security-headers.ts'
+import { securityText } from './http/security-text.ts'
 import { loginRoutes } from './login/routes.tsx'
 import { providerRoutes } from './provider/routes.tsx'
 import { scimRoutes } from './scim/routes.ts'
 import { connectionTypes, type Services } from './services.ts'
 
 type AppDeps = {
-  config: Pick<Config, 'baseUrl' | 'trustedProxies'>
+  config: Pick<Config, 'baseUrl' | 'trustedProxies' | 'securityContact'>
   db: Database
   services: Services
   logger: Logger
@@ -38,6 +40,7 @@ export const createApp = ({ config, db, services, logger, observe }: AppDeps): K
   app.use(problemErrors({ logger }))
 
   const router = new Router()
+  securityText({ contact: config.securityContact, baseUrl, clock: systemClock })(router)
   const { journey, connections, clients, sessions, codes, keys, tokenEndpoint, tokenIssuer, logout } =
     services
   loginRoutes({ journey, connections, types: connectionTypes, jar, baseUrl, logger })(router)

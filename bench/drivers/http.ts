@@ -63,9 +63,15 @@ export const openHttp = (origin: string, connections: number) => {
 }
 
 /** The code in a redirect to the app. @throws where the redirect leads anywhere else */
-export const demandCode = (location: string | undefined, redirectUri: string): string => {
+export const demandCode = (
+  { status, location }: { status?: number; location: string | undefined },
+  redirectUri: string,
+): string => {
   const code = location?.startsWith(`${redirectUri}?`) ? new URL(location).searchParams.get('code') : null
-  if (!code) throw new Error(`no code came back, but a redirect to ${location?.slice(0, 300) ?? 'nowhere'}`)
+  if (!code)
+    throw new Error(
+      `no code came back, but ${status ?? 'a redirect'} to ${location?.slice(0, 300) ?? 'nowhere'}`,
+    )
   return code
 }
 

@@ -50,7 +50,7 @@ const openProvider = (setup: OidcProviderSetup) => {
     const session = new Map(
       [...cookies].filter(([name, value]) => name.startsWith('_session') && value !== ''),
     )
-    const tokens = await redeem(demandCode(answer.location, client.redirectUri), verifier)
+    const tokens = await redeem(demandCode(answer, client.redirectUri), verifier)
     demandText(tokens, 'access_token')
     return { session, tokens }
   }
@@ -70,7 +70,7 @@ export const oidcProviderCode = (setup: OidcProviderSetup): Driver => {
     operation: async (slot) => {
       const { verifier, challenge } = newPkce()
       const answer = await authorize(SCOPE, challenge, {}, browsers[turn(slot)])
-      const code = demandCode(answer.location, setup.client.redirectUri)
+      const code = demandCode(answer, setup.client.redirectUri)
       demandText(await redeem(code, verifier), 'access_token')
     },
   }

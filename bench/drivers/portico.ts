@@ -68,7 +68,7 @@ const openPortico = (setup: PorticoSetup) => {
       email,
     })
     const back = await http.post(acsPath, { SAMLResponse, RelayState: relayState }, begun.cookies)
-    const tokens = await redeem(demandCode(back.location, client.redirectUri), verifier)
+    const tokens = await redeem(demandCode(back, client.redirectUri), verifier)
     demandText(tokens, 'access_token')
     return { cookies: back.cookies, tokens }
   }
@@ -101,7 +101,7 @@ export const porticoCode = (setup: PorticoSetup): Driver => {
     operation: async (slot) => {
       const { verifier, challenge } = newPkce()
       const answer = await authorize(SCOPE, challenge, {}, browsers[turn(slot)])
-      const code = demandCode(answer.location, setup.client.redirectUri)
+      const code = demandCode(answer, setup.client.redirectUri)
       demandText(await redeem(code, verifier), 'access_token')
     },
   }

@@ -151,6 +151,18 @@ export const variables = {
     example: 'on',
     default: '`on`',
   },
+  PORTICO_SECURITY_CONTACT: {
+    schema: z
+      .string()
+      .refine(
+        (value) => URL.canParse(value) && /^(mailto|https):/.test(value),
+        'must be a mailto: or https: address',
+      )
+      .optional(),
+    about:
+      'Where security researchers report, for `/.well-known/security.txt` (RFC 9116). Unset: there is no such page.',
+    example: 'mailto:security@example.com',
+  },
   PORTICO_DATABASE_POOL_SIZE: {
     schema: wholeNumber(1, 200).default(10),
     about: 'Connections one process holds to PostgreSQL at most.',
@@ -178,6 +190,7 @@ export type Config = Readonly<{
   logLevel: 'silent' | 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
   outboundAllowLoopback: boolean
   samlSecondOpinion: boolean
+  securityContact: string | undefined
   databasePoolSize: number
 }>
 
@@ -195,6 +208,7 @@ export const toConfig = (values: Values): Config =>
     logLevel: values.PORTICO_LOG_LEVEL,
     outboundAllowLoopback: values.PORTICO_OUTBOUND_ALLOW_LOOPBACK,
     samlSecondOpinion: values.PORTICO_SAML_SECOND_OPINION,
+    securityContact: values.PORTICO_SECURITY_CONTACT,
     databasePoolSize: values.PORTICO_DATABASE_POOL_SIZE,
   })
 

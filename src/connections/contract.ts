@@ -35,6 +35,7 @@ export type RefusalReason =
   | 'signature_invalid'
   | 'algorithm_refused'
   | 'certificate_unusable'
+  | 'certificate_expired'
   | 'encrypted_assertion_refused'
   | 'issuer_mismatch'
   | 'audience_mismatch'

@@ -44,6 +44,7 @@ export const REFUSAL_TEXTS = {
   certificate_unusable: setup(
     'The certificate of your company’s identity provider has expired or is too weak.',
   ),
+  certificate_expired: setup('The certificate of your company’s identity provider has expired.'),
   encrypted_assertion_refused: setup(
     'Your company’s identity provider encrypts its answer, which this connection does not expect.',
   ),
@@ -90,9 +91,7 @@ export const REFUSAL_TEXTS = {
   opinions_differ: untrusted(
     'The answer from your company’s identity provider can be read in more than one way.',
   ),
-  opinion_timeout: untrusted(
-    'The answer from your company’s identity provider took too long to examine.',
-  ),
+  opinion_timeout: untrusted('The answer from your company’s identity provider took too long to examine.'),
   decryption_failed: setup('The encrypted answer from your company’s identity provider cannot be opened.'),
   context_mismatch: setup(
     'Your company’s identity provider signed you in in another way than was agreed with it.',

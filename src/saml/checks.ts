@@ -14,7 +14,18 @@ export const CLOCK_SKEW = 60
 /** How old an assertion may be when it arrives, in seconds, whatever life the IdP gave it. */
 export const MAX_AGE = 300
 
-export type Expected = { idpEntityId: string; entityId: string; acsUrl: string; requestId: string }
+export type Expected = {
+  idpEntityId: string
+  entityId: string
+  acsUrl: string
+  requestId: string
+  /** When the request asked for a new authentication: its instant. */
+  authenticatedAfter: Date | undefined
+  /** Empty: any will do. */
+  contextClasses: readonly string[]
+  /** An attribute names the person, so that the NameID may be one of the moment. */
+  subjectByAttribute: boolean
+}
 
 type Facts = ReadResponse & { expected: Expected; now: Date }
 type Mismatch = { expected: unknown; received: unknown }
@@ -58,20 +69,36 @@ const oneBearer = ({ assertion }: Facts): Mismatch | null => {
   return methods.length === 1 && methods[0] === BEARER ? null : { expected: [BEARER], received: methods }
 }
 
+const anew = ({ assertion, expected }: Facts): Mismatch | null => {
+  const { authenticatedAfter } = expected
+  const received = assertion.authentication?.instant
+  return authenticatedAfter && received && addSeconds(received, CLOCK_SKEW) < authenticatedAfter
+    ? { expected: `at or after ${authenticatedAfter.toISOString()}`, received }
+    : null
+}
+
+const context = ({ assertion, expected }: Facts): Mismatch | null => {
+  const { contextClasses } = expected
+  const received = assertion.authentication?.contextClass
+  return contextClasses.length === 0 || contextClasses.includes(received ?? '')
+    ? null
+    : { expected: contextClasses, received: received ?? NONE }
+}
+
 // Control, format (zero-width, direction) and unassigned characters, and white space at the edges or other than
 // U+0020: two names that look alike to a person would be two people to us.
 const UNCLEAN = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}|^\s|\s$/u
 
-const cleanName = ({ assertion }: Facts): Mismatch | null => {
-  const name = assertion.nameId?.value ?? ''
-  const unclean = UNCLEAN.test(name) || name.length > 1024 || name.normalize('NFC') !== name
-  return unclean
-    ? { expected: 'plain text without control, invisible or edge characters', received: 'other text' }
-    : null
-}
+export const isCleanName = (name: string): boolean =>
+  !UNCLEAN.test(name) && name.length <= 1024 && name.normalize('NFC') === name
 
-const lastingName = ({ assertion }: Facts): Mismatch | null =>
-  assertion.nameId?.format === TRANSIENT_FORMAT
+const cleanName = ({ assertion }: Facts): Mismatch | null =>
+  isCleanName(assertion.nameId?.value ?? '')
+    ? null
+    : { expected: 'plain text without control, invisible or edge characters', received: 'other text' }
+
+const lastingName = ({ assertion, expected }: Facts): Mismatch | null =>
+  assertion.nameId?.format === TRANSIENT_FORMAT && !expected.subjectByAttribute
     ? { expected: 'a NameID that is the same at every sign-in', received: TRANSIENT_FORMAT }
     : null
 
@@ -107,6 +134,8 @@ export const checks: readonly Check[] = [
   ['issued lately', 'expired', (f) => notOver(f, f.assertion.issueInstant && addSeconds(f.assertion.issueInstant, MAX_AGE))],
   ['authentication', 'authentication_missing', (f) => present('AuthnStatement', f.assertion.authentication?.instant)],
   ['authenticated already', 'not_yet_valid', (f) => begun(f, f.assertion.authentication?.instant)],
+  ['authenticated anew, if asked', 'authentication_stale', anew],
+  ['authentication context', 'context_mismatch', context],
   ['session not over', 'expired', (f) => notOver(f, f.assertion.authentication?.sessionNotOnOrAfter)],
   ['name not encrypted', 'encrypted_id_refused', (f) => same(false, f.assertion.encryptedId)],
   ['name', 'subject_missing', (f) => present('NameID', f.assertion.nameId?.value || undefined)],

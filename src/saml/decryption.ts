@@ -33,8 +33,11 @@ export const decryptionFailed = (): Error =>
     received: 'something that does not decrypt to one',
   })
 
-const readContentCipher = (method: Element, cbcAdmitted: { allowed: boolean; signed: boolean }) => {
-  checkLeafish(method)
+const readContentCipher = (
+  method: Element,
+  cbcAdmitted: { allowed: boolean; signed: boolean },
+): ContentCipher => {
+  children(method, MODELS.contentMethod)
   const algorithm = attributeOf(method, 'Algorithm') ?? 'none'
   const found = CONTENT_CIPHERS.get(algorithm)
   if (!found) {
@@ -58,11 +61,6 @@ const readContentCipher = (method: Element, cbcAdmitted: { allowed: boolean; sig
     )
   }
   return found
-}
-
-const checkLeafish = (method: Element): void => {
-  const [keySize] = children(method, MODELS.contentMethod)['xenc:KeySize']
-  if (keySize) leafText(keySize, MODELS.text)
 }
 
 /** node:crypto has one hash for the label and the mask: where a message names two, it cannot be read here. */

@@ -1,12 +1,12 @@
 /**
- * The IdP's metadata document, read strictly: one IdP, its redirect endpoint, its signing certificates. Every refusal
+ * The IdP's metadata document, read strictly: one IdP, where it takes requests, its signing certificates. Every refusal
  * names the element and what was expected, for the admin who pasted the file.
  */
 import { AppError } from '../core/errors.ts'
 import { isInForce, readCertificate, type SigningCertificate } from './certificates.ts'
 import { type SamlConfig, webAddress } from './config.ts'
 import { parseInstant } from './instants.ts'
-import { HTTP_REDIRECT, NAMESPACES } from './names.ts'
+import { HTTP_POST, HTTP_REDIRECT, NAMESPACES } from './names.ts'
 import type { ScanFault, ScanLimits } from './xml-scan.ts'
 import { attributeOf, childrenNamed, isNamed, readXml, textOf } from './xml-tree.ts'
 
@@ -95,15 +95,21 @@ const readEntityId = (entity: Element): string => {
   return id
 }
 
-const readSsoUrl = (descriptor: Element): string => {
+const readSsoUrls = (descriptor: Element): Pick<SamlConfig, 'ssoUrl' | 'ssoPostUrl'> => {
   const services = childrenNamed(descriptor, 'md', 'SingleSignOnService')
-  const service = services.find((element) => attributeOf(element, 'Binding') === HTTP_REDIRECT)
-  if (!service) {
-    throw refuse(
-      'sso_missing',
-      `Expected a SingleSignOnService with the Binding ${HTTP_REDIRECT}, found ${services.length} with other bindings.`,
-    )
+  const urlOf = (binding: string): string | null => {
+    const service = services.find((element) => attributeOf(element, 'Binding') === binding)
+    return service ? readLocation(service) : null
   }
+  const found = { ssoUrl: urlOf(HTTP_REDIRECT), ssoPostUrl: urlOf(HTTP_POST) }
+  if (found.ssoUrl !== null || found.ssoPostUrl !== null) return found
+  throw refuse(
+    'sso_missing',
+    `Expected a SingleSignOnService with the Binding ${HTTP_REDIRECT} or ${HTTP_POST}, found ${services.length} with other bindings.`,
+  )
+}
+
+const readLocation = (service: Element): string => {
   const location = webAddress.safeParse(attributeOf(service, 'Location') ?? '')
   if (!location.success) {
     throw refuse(
@@ -159,13 +165,13 @@ const readCertificates = (descriptor: Element, now: Date): string[] => {
 export const importMetadata = (
   xml: string,
   now: Date,
-): Pick<SamlConfig, 'idpEntityId' | 'ssoUrl' | 'certificates'> => {
+): Pick<SamlConfig, 'idpEntityId' | 'ssoUrl' | 'ssoPostUrl' | 'certificates'> => {
   const root = readXml(xml.replace(/^\uFEFF/, ''), LIMITS, refuseFault)
   const { entity, descriptor } = demandOneIdp(root)
   for (const element of [root, entity, descriptor]) demandInForce(element, now)
   return {
     idpEntityId: readEntityId(entity),
-    ssoUrl: readSsoUrl(descriptor),
+    ...readSsoUrls(descriptor),
     certificates: readCertificates(descriptor, now),
   }
 }

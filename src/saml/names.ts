@@ -42,14 +42,15 @@ export const DIGEST_HASHES: ReadonlyMap<string, string> = new Map([
 ])
 
 /** How content may be encrypted. GCM notices every change; CBC notices none, and is decrypted only under a signature. */
-export const CONTENT_CIPHERS: ReadonlyMap<string, { cipher: string; keyBytes: number; gcm: boolean }> = new Map([
-  [`${NAMESPACES.xenc11}aes128-gcm`, { cipher: 'aes-128-gcm', keyBytes: 16, gcm: true }],
-  [`${NAMESPACES.xenc11}aes192-gcm`, { cipher: 'aes-192-gcm', keyBytes: 24, gcm: true }],
-  [`${NAMESPACES.xenc11}aes256-gcm`, { cipher: 'aes-256-gcm', keyBytes: 32, gcm: true }],
-  [`${NAMESPACES.xenc}aes128-cbc`, { cipher: 'aes-128-cbc', keyBytes: 16, gcm: false }],
-  [`${NAMESPACES.xenc}aes192-cbc`, { cipher: 'aes-192-cbc', keyBytes: 24, gcm: false }],
-  [`${NAMESPACES.xenc}aes256-cbc`, { cipher: 'aes-256-cbc', keyBytes: 32, gcm: false }],
-])
+export const CONTENT_CIPHERS: ReadonlyMap<string, { cipher: string; keyBytes: number; gcm: boolean }> =
+  new Map([
+    [`${NAMESPACES.xenc11}aes128-gcm`, { cipher: 'aes-128-gcm', keyBytes: 16, gcm: true }],
+    [`${NAMESPACES.xenc11}aes192-gcm`, { cipher: 'aes-192-gcm', keyBytes: 24, gcm: true }],
+    [`${NAMESPACES.xenc11}aes256-gcm`, { cipher: 'aes-256-gcm', keyBytes: 32, gcm: true }],
+    [`${NAMESPACES.xenc}aes128-cbc`, { cipher: 'aes-128-cbc', keyBytes: 16, gcm: false }],
+    [`${NAMESPACES.xenc}aes192-cbc`, { cipher: 'aes-192-cbc', keyBytes: 24, gcm: false }],
+    [`${NAMESPACES.xenc}aes256-cbc`, { cipher: 'aes-256-cbc', keyBytes: 32, gcm: false }],
+  ])
 
 /** RSA-OAEP in its two spellings; the first always has MGF1 with SHA-1 (XML Encryption 1.1 section 5.5.2). */
 export const OAEP_MGF1P = `${NAMESPACES.xenc}rsa-oaep-mgf1p`

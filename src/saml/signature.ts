@@ -149,9 +149,9 @@ const signerOf = (
 ): SigningCertificate | undefined =>
   certificates.find(({ key }) => verify(hash, Buffer.from(text), key, value))
 
-const demandInForce = (certificate: SigningCertificate, now: Date): void => {
-  if (isInForce(certificate, now)) return
-  throw refusal('certificate_unusable', {
+const demandInForce = (certificate: SigningCertificate, { now, allowExpired }: VerifyInput): void => {
+  if (isInForce(certificate, now) || (allowExpired && certificate.notAfter < now)) return
+  throw refusal('certificate_expired', {
     expected: `a certificate in force on ${now.toISOString()}`,
     received: `${certificate.notBefore.toISOString()} to ${certificate.notAfter.toISOString()}`,
     fingerprint: certificate.fingerprint,
@@ -160,6 +160,8 @@ const demandInForce = (certificate: SigningCertificate, now: Date): void => {
 
 export type VerifyInput = {
   certificates: readonly SigningCertificate[]
+  /** A certificate that has ended still counts. One that has not begun never does. */
+  allowExpired: boolean
   now: Date
   limits: ScanLimits
   refuse: (fault: ScanFault) => Error
@@ -169,7 +171,7 @@ export type VerifyInput = {
  * Verifies the signature of an element by its parent's ID and takes it out of the tree (the enveloped transform).
  * The cheap half comes first: without a signature by the connection's key nothing large is canonicalised.
  * @returns the canonical text of the signed element, as verified
- * @throws AppError `signature_invalid`, `algorithm_refused`, `structure_refused`, `certificate_unusable`
+ * @throws AppError `signature_invalid`, `algorithm_refused`, `structure_refused`, `certificate_expired`
  */
 export const verifySignature = (signed: Element, signature: Element, input: VerifyInput): string => {
   const parts = children(signature, MODELS.signature)
@@ -184,7 +186,7 @@ export const verifySignature = (signed: Element, signature: Element, input: Veri
       received: 'a signature that none of these certificates made',
     })
   }
-  demandInForce(signer, input.now)
+  demandInForce(signer, input)
   // From here on only what the key vouched for counts: the reference is read again from the verified text.
   const vouched = readSignedInfo(readXml(signedInfo, input.limits, input.refuse))
   if (vouched.uri !== `#${demandId(signed)}`) {

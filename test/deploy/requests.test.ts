@@ -53,7 +53,7 @@ const openRouter = () => {
     logger,
   })
   const app = createApp({
-    config: { baseUrl: BASE_URL, trustedProxies: [] },
+    config: { baseUrl: BASE_URL, trustedProxies: [], securityContact: 'mailto:security@example.com' },
     db,
     services,
     logger,

@@ -90,14 +90,14 @@ describe('users', () => {
     expect((await update(user.id, { userName: user.userName.toUpperCase() })).version).toBe(2)
   })
 
-  test.each(['', 'a'.repeat(513)])(
-    'a user name of %# characters too few or too many is refused',
-    async (userName) => {
-      expect(await refusalCode(create({ userName }))).toBe('user_name')
-      const user = await create({ userName: `${'a'.repeat(500)}${count}` })
-      expect(await refusalCode(update(user.id, { userName }))).toBe('user_name')
-    },
-  )
+  test.each([
+    ['without characters', ''],
+    ['of 513 characters', 'a'.repeat(513)],
+  ])('a user name %s is refused', async (_, userName) => {
+    expect(await refusalCode(create({ userName }))).toBe('user_name')
+    const user = await create({ userName: `${count}`.padEnd(512, 'a') })
+    expect(await refusalCode(update(user.id, { userName }))).toBe('user_name')
+  })
 
   test('of eight creations of one user at once, one is made', async () => {
     const userName = name()
@@ -130,7 +130,7 @@ describe('users', () => {
       actor_type: 'system',
       request_id: 'test',
     })
-    expect((updated?.facts as { changed: string[] }).changed.sort()).toEqual(['displayName', 'email'])
+    expect(updated?.facts).toEqual({ changed: expect.arrayContaining(['displayName', 'email']) })
     expect(JSON.stringify(updated?.facts)).not.toContain('Another Name')
 
     const undone = inTx(acme.ctx, async (tx) => {

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BASE_URL, CONNECTION_ID, IDP, NOW, REQUEST_ID } from '../../fixtures/saml-responses.ts'
 import type { OpenConnection, VerifiedIdentity } from '../../src/connections/contract.ts'
-import { SamlConfig } from '../../src/saml/config.ts'
+import { SamlConfig, SP_DECRYPTION_KEYS } from '../../src/saml/config.ts'
 import { createSamlConnection } from '../../src/saml/saml.ts'
 import { askNodeSaml, type SecondOpinion } from '../../src/saml/second-opinion.ts'
 
@@ -16,9 +16,18 @@ export type Params = {
   idpEntityId: string
   requestId: string
   certificates: string[]
+  /** What the connection has otherwise than its defaults. */
+  config?: Record<string, unknown>
   expect?: Partial<VerifiedIdentity>
   reason?: string
   honest?: string
+}
+
+export type OpenOptions = {
+  ask?: SecondOpinion | null
+  pems?: string[]
+  config?: Record<string, unknown>
+  secrets?: Record<string, string>
 }
 
 export type Fixture = { name: string; xml: string; params: Params }
@@ -31,6 +40,9 @@ export const readFixture = (kind: 'good' | 'bad', name: string): Fixture => ({
   xml: readFileSync(join(folder, kind, name, 'response.xml'), 'utf8'),
   params: JSON.parse(readFileSync(join(folder, kind, name, 'params.json'), 'utf8')) as Params,
 })
+
+/** The fixture connection's own key pair, made with the fixtures and good for nothing else. */
+export const encryptionKey = (): string => readFileSync(join(folder, 'keys', 'sp-encryption.pem'), 'utf8')
 
 export const fixtures = (kind: 'good' | 'bad'): Fixture[] =>
   readdirSync(join(folder, kind))
@@ -58,14 +70,19 @@ export const counted = (ask: SecondOpinion = askNodeSaml): { ask: SecondOpinion;
   }
 }
 
+/** The type with node-saml in this process: no test of claims waits for a thread. */
+export const samlConnection = createSamlConnection(askNodeSaml)
+
 export const openFixture = (
   params: Params,
-  { ask = askNodeSaml, pems }: { ask?: SecondOpinion; pems?: string[] } = {},
+  { ask = askNodeSaml, pems, config: over = {}, secrets = {} }: OpenOptions = {},
 ): OpenConnection => {
   const config = SamlConfig.parse({
     idpEntityId: params.idpEntityId,
     ssoUrl: 'https://idp.example/sso',
     spCertificate: 'unused here',
+    ...params.config,
+    ...over,
   })
   return createSamlConnection(ask).open(
     {
@@ -74,7 +91,7 @@ export const openFixture = (
       baseUrl: params.baseUrl,
       // Past the schema, which would not let the weak certificate be configured.
       config: { ...config, certificates: pems ?? params.certificates.map(certificatePem) },
-      secrets: {},
+      secrets: { [SP_DECRYPTION_KEYS]: encryptionKey(), ...secrets },
     },
     { fetch: () => Promise.reject(new Error('no network')), clock: { now: () => new Date(params.now) } },
   )
@@ -84,7 +101,7 @@ export const openFixture = (
 export const post = (
   xml: string | Buffer,
   params: Params = fixtureParams,
-  options: { ask?: SecondOpinion; pems?: string[] } = {},
+  options: OpenOptions = {},
 ): Promise<VerifiedIdentity> =>
   openFixture(params, options).finish({
     method: 'POST',

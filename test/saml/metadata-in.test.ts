@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { AppError } from '../../src/core/errors.ts'
+import { destinationOf } from '../../src/saml/config.ts'
 import { importMetadata } from '../../src/saml/metadata-in.ts'
-import { samlConnection } from '../../src/saml/saml.ts'
-import { certificatePem } from './fixture-connection.ts'
+import { certificatePem, samlConnection } from './fixture-connection.ts'
 
 const now = new Date('2026-01-15T09:00:00Z')
 const MD = 'urn:oasis:names:tc:SAML:2.0:metadata'
@@ -18,7 +18,7 @@ const sso = (binding = 'HTTP-Redirect', location = 'https://idp.example/sso?x=1&
 const entity = ({
   attributes = ` xmlns:md="${MD}" entityID="https://idp.example/entity"`,
   keys = key(bare('idp')),
-  services = sso('HTTP-POST') + sso(),
+  services = sso('HTTP-POST', 'https://idp.example/post') + sso(),
   role = 'IDPSSODescriptor',
 } = {}): string =>
   `<md:EntityDescriptor${attributes}><md:${role} protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">` +
@@ -41,6 +41,7 @@ describe('metadata of an IdP', () => {
   const imported = {
     idpEntityId: 'https://idp.example/entity',
     ssoUrl: 'https://idp.example/sso?x=1&y=2',
+    ssoPostUrl: 'https://idp.example/post',
     certificates: [certificatePem('idp')],
   }
 
@@ -68,6 +69,15 @@ describe('metadata of an IdP', () => {
     expect(importMetadata(xml, now).certificates).toEqual([certificatePem('idp'), certificatePem('attacker')])
   })
 
+  it('may have one of the two bindings only, and then requests take that one', () => {
+    const config = importMetadata(entity({ services: sso('HTTP-POST') }), now)
+    expect(config).toMatchObject({ ssoUrl: null, ssoPostUrl: 'https://idp.example/sso?x=1&y=2' })
+    expect(destinationOf({ ...config, requestBinding: 'redirect' })).toEqual({
+      binding: 'post',
+      url: config.ssoPostUrl,
+    })
+  })
+
   it('makes a draft complete', async () => {
     const { config, secrets } = await samlConnection.draft()
     expect(samlConnection.missing(config, secrets)).toHaveLength(3)
@@ -92,7 +102,7 @@ describe('metadata of an IdP', () => {
       'validUntil',
     ],
     ['entity_id_missing', entity({ attributes: ` xmlns:md="${MD}" entityID=" "` }), 'entityID'],
-    ['sso_missing', entity({ services: sso('HTTP-POST') }), 'HTTP-Redirect'],
+    ['sso_missing', entity({ services: sso('SOAP') }), 'HTTP-Redirect'],
     ['sso_location_invalid', entity({ services: sso('HTTP-Redirect', 'javascript:alert(1)') }), 'Location'],
     [
       'sso_location_invalid',

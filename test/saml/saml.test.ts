@@ -3,9 +3,8 @@ import { inflateRawSync } from 'node:zlib'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { OpenConnection } from '../../src/connections/contract.ts'
 import { type SamlConfig, SP_PRIVATE_KEY } from '../../src/saml/config.ts'
-import { samlConnection } from '../../src/saml/saml.ts'
 import { attributeOf, childElements, readXml, textOf } from '../../src/saml/xml-tree.ts'
-import { certificatePem } from './fixture-connection.ts'
+import { certificatePem, samlConnection } from './fixture-connection.ts'
 
 const now = new Date('2026-01-15T09:00:00Z')
 const deps = { fetch: () => Promise.reject(new Error('no network')), clock: { now: () => now } }

@@ -49,7 +49,7 @@ export const startBroker = async ({
   const ctx: Ctx = { db, actor: { type: 'system' }, requestId: 'test' }
   await services.keys.ensure(ctx)
   const app = createApp({
-    config: { baseUrl, trustedProxies },
+    config: { baseUrl, trustedProxies, securityContact: undefined },
     db,
     services,
     logger,
