@@ -3,7 +3,7 @@
  * Every figure is one of a pair: the subject and its peer on the same PostgreSQL, in turns, in one run.
  */
 import { mkdirSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { createSigningIdentity } from '../src/demo/saml-certificate.ts'
@@ -100,6 +100,7 @@ const runOne = async (
   { plan, profile }: { plan: Plan; profile: boolean },
 ): Promise<Result> => {
   say(`${benchmark.name}: starting and preparing …`)
+  const busy = loadavg()[0] ?? 0
   const subject = await benchmark.subject(around)
   const contenders = [subject]
   for (const peer of benchmark.peers) contenders.push(await peer(around))
@@ -110,6 +111,7 @@ const runOne = async (
     benchmark: benchmark.name,
     date: new Date().toISOString().slice(0, 10),
     machine: {
+      busy,
       processor: cpus()[0]?.model ?? 'unknown',
       cores: cpus().length,
       node: process.versions.node,

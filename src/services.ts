@@ -14,6 +14,7 @@ import { createOrganisations } from './directory/organisations.ts'
 import { createUsers } from './directory/users.ts'
 import { createHomeRealm } from './login/home-realm.ts'
 import { createJourney } from './login/journey.ts'
+import { createRefusalTrail } from './login/refusal-trail.ts'
 import { createOutbound } from './net/outbound.ts'
 import { oidcConnection } from './oidc/oidc.ts'
 import { createLogout } from './provider/logout.ts'
@@ -81,6 +82,7 @@ export const createServices = ({
     baseUrl,
   })
   const homeRealm = createHomeRealm({ organisations, connections })
+  const refusals = createRefusalTrail({ audit, logger })
   const journey = createJourney({
     homeRealm,
     connections,
@@ -89,8 +91,8 @@ export const createServices = ({
     codes,
     envelope,
     audit,
+    refusals,
     clock,
-    logger,
     issuer: baseUrl,
   })
   const tokenEndpoint = createTokenEndpoint({ clients, codes, refreshTokens, issuer: tokenIssuer })

@@ -4,7 +4,15 @@ import type { Benchmark } from '../benchmarks.ts'
 import { type Comparison, type Figures, nameOf, type Plan } from './compare.ts'
 import type { Share } from './profile.ts'
 
-export type Machine = { processor: string; cores: number; node: string; postgres: string; durable: boolean }
+/** `busy`: the load average of the last minute before the start; above zero, others were at work. */
+export type Machine = {
+  busy: number
+  processor: string
+  cores: number
+  node: string
+  postgres: string
+  durable: boolean
+}
 
 export type Result = {
   benchmark: string
@@ -65,7 +73,8 @@ const cpuSentence = (peer: Comparison['peers'][number]): string =>
 const circumstances = ({ machine, plan, sizes }: Result): string =>
   `${machine.cores} × ${machine.processor}, Node ${machine.node}, PostgreSQL ${machine.postgres} ` +
   `(fsync on${machine.durable ? '' : ', but its folder is in memory'}), concurrency ${plan.concurrency}, ` +
-  `${sizes.people} people, SAML responses of ${sizes.samlResponseBytes} bytes, median of ${plan.rounds} rounds of ${plan.seconds} s`
+  `${sizes.people} people, SAML responses of ${sizes.samlResponseBytes} bytes, median of ${plan.rounds} rounds of ${plan.seconds} s, ` +
+  `load average before the start ${machine.busy.toFixed(1)}`
 
 const statementLines = (figures: Figures): string =>
   figures.statements

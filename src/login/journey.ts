@@ -4,7 +4,6 @@
  * written; flow, replay key, user, session, code and audit event stand or fall in one transaction; every refusal leaves
  * exactly one audit row and a reference to it.
  */
-import type { Logger } from 'pino'
 import type { Audit } from '../audit/audit.ts'
 import type { Connection } from '../connections/connection.ts'
 import type { Connections } from '../connections/connections.ts'
@@ -12,14 +11,12 @@ import {
   type Begun,
   type Callback,
   type Expects,
-  type RefusalReason,
   refusal,
   type VerifiedIdentity,
 } from '../connections/contract.ts'
 import { addSeconds, type Clock } from '../core/clock.ts'
 import type { Ctx, OrgCtx, OrgTx } from '../core/ctx.ts'
-import { AppError } from '../core/errors.ts'
-import { parseId, toId } from '../core/ids.ts'
+import { parseId } from '../core/ids.ts'
 import type { Envelope, Place } from '../crypto/envelope.ts'
 import { randomToken, sha256 } from '../crypto/hash.ts'
 import { forOrg, inTx, lookUpOrg } from '../db/transaction.ts'
@@ -27,8 +24,8 @@ import type { Linking } from '../directory/linking.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Codes } from '../tokens/codes.ts'
 import * as flows from './flows.repo.ts'
-import type { Hint, HomeRealms } from './home-realm.ts'
-import { isRefusalReason } from './refusals.ts'
+import type { Hint, HomeRealm, HomeRealms } from './home-realm.ts'
+import type { RefusalTrail, RefusedAt } from './refusal-trail.ts'
 import * as requests from './requests.repo.ts'
 
 /** People fetch coffee, reset passwords and find their phone while at the IdP. */
@@ -54,9 +51,12 @@ export type CallbackRequest = {
   input: Callback
 }
 
-export type CallbackOutcome =
-  | { signedIn: { redirectTo: string; sessionCookie: string } }
-  | { refused: { reference: string; requestHandle: string | undefined } }
+/** `reference` leads to the page that says why; with the handle it can offer to start again. */
+export type Refused = { refused: { reference: string; requestHandle: string | undefined } }
+
+export type IdentifyOutcome = { to: Begun['to'] } | Refused
+
+export type CallbackOutcome = { signedIn: { redirectTo: string; sessionCookie: string } } | Refused
 
 export type Journey = ReturnType<typeof createJourney>
 
@@ -89,13 +89,13 @@ type Deps = {
   codes: Codes
   envelope: Envelope
   audit: Audit
+  refusals: RefusalTrail
   clock: Clock
-  logger: Logger
   issuer: string
 }
 
 export const createJourney = (deps: Deps) => {
-  const { homeRealm, connections, linking, sessions, codes, envelope, audit, clock, logger, issuer } = deps
+  const { homeRealm, connections, linking, sessions, codes, envelope, audit, refusals, clock, issuer } = deps
 
   /** Keeps what the app asked for; returns the handle that the pages carry, worthless in any other browser. */
   const begin = async (ctx: Ctx, browser: string, request: LoginRequest): Promise<string> => {
@@ -128,28 +128,11 @@ export const createJourney = (deps: Deps) => {
     return found && { ...found, forceAuthentication: found.prompt === 'login' }
   }
 
-  /**
-   * Sends the browser to the IdP of an address or an organisation.
-   * @throws AppError `not_found`/`no_route` | `forbidden`/`request_expired` | `upstream`
-   */
-  const identify = async (
-    ctx: Ctx,
-    browser: string | undefined,
-    handle: string,
-    hint: Hint,
-  ): Promise<Begun['to']> => {
-    const pending = await waiting(ctx, browser, handle)
-    if (!pending || browser === undefined) throw refusal('request_expired')
-    const who = 'email' in hint ? { email: hint.email.trim() } : hint
-    const realm = await homeRealm.discover(ctx, who, pending.clientOrgId)
-    const begun = await realm.opened.begin({
-      loginHint: 'email' in who ? who.email : undefined,
-      forceAuthentication: pending.forceAuthentication,
-    })
-    const handleHash = sha256(begun.flowId)
-    const now = clock.now()
-    await inTx(realm.ctx, async (tx) =>
-      flows.insert(tx, {
+  const openFlow = (realm: HomeRealm, browser: string, handle: string, begun: Begun): Promise<void> =>
+    inTx(realm.ctx, async (tx) => {
+      const handleHash = sha256(begun.flowId)
+      const now = clock.now()
+      await flows.insert(tx, {
         handle_hash: handleHash,
         connection_id: realm.connectionId,
         browser_hash: sha256(browser),
@@ -161,9 +144,35 @@ export const createJourney = (deps: Deps) => {
         ),
         created_at: now,
         expires_at: addSeconds(now, FLOW_LIFETIME_SECONDS),
-      }),
-    )
-    return begun.to
+      })
+    })
+
+  /**
+   * Sends the browser to the IdP of an address or an organisation; refused where the page was open for too long or the
+   * IdP cannot be asked.
+   * @throws AppError `not_found`/`no_route` where the hint leads nowhere
+   */
+  const identify = async (
+    ctx: Ctx,
+    browser: string | undefined,
+    handle: string,
+    hint: Hint,
+  ): Promise<IdentifyOutcome> => {
+    const pending = await waiting(ctx, browser, handle)
+    if (!pending || browser === undefined) return expired(ctx)
+    const who = 'email' in hint ? { email: hint.email.trim() } : hint
+    const realm = await homeRealm.discover(ctx, who, pending.clientOrgId)
+    try {
+      const begun = await realm.opened.begin({
+        loginHint: 'email' in who ? who.email : undefined,
+        forceAuthentication: pending.forceAuthentication,
+      })
+      await openFlow(realm, browser, handle, begun)
+      return { to: begun.to }
+    } catch (error) {
+      const { reference } = (await refused(realm, error)).refused
+      return { refused: { reference, requestHandle: handle } }
+    }
   }
 
   const loadFlow = async (
@@ -234,51 +243,12 @@ export const createJourney = (deps: Deps) => {
       return { redirectTo, sessionCookie: cookie }
     })
 
-  const logRefusal = (ctx: Ctx, reason: string, connectionId: string | null, error: AppError): void => {
-    logger.info(
-      { requestId: ctx.requestId, reason, connection: connectionId, detail: error.detail },
-      'login refused',
-    )
-  }
-
-  /**
-   * One audit row a refusal: its own where a flow of ours is spent for it, a counted one where anybody could have
-   * caused it. A refused flow is spent, so one flow leaves one row.
-   */
-  const recordRefusal = (
-    ctx: OrgCtx,
-    connectionId: string,
-    reason: RefusalReason,
-    flow: Flow | undefined,
-  ): Promise<string> =>
-    inTx(ctx, async (tx: OrgTx) => {
-      const event = {
-        action: 'login.refused',
-        outcome: 'refused' as const,
-        reason,
-        target: { type: 'connection', id: connectionId },
-      }
-      const own = flow !== undefined && (await flows.consume(tx, flow.row.handle_hash, clock.now()))
-      return own ? audit.record(tx, event) : audit.count(tx, event)
-    })
-
-  const refuse = async (
-    ctx: Ctx | OrgCtx,
-    connectionId: string | null,
-    error: unknown,
-    flow: Flow | undefined,
-  ): Promise<CallbackOutcome> => {
-    if (!(error instanceof AppError) || !isRefusalReason(error.code)) throw error
-    logRefusal(ctx, error.code, connectionId, error)
-    const eventId =
-      'orgId' in ctx && connectionId !== null
-        ? await recordRefusal(ctx, connectionId, error.code, flow)
-        : await audit.countForPlatform(ctx, {
-            action: 'login.refused',
-            outcome: 'refused',
-            reason: error.code,
-          })
-    return { refused: { reference: toId('evt', eventId), requestHandle: flow?.requestHandle } }
+  /** A refused flow is spent, so that one flow leaves one row of its own. */
+  const refused = async (at: RefusedAt, error: unknown, flow?: Flow): Promise<Refused> => {
+    const spend = flow && ((tx: OrgTx) => flows.consume(tx, flow.row.handle_hash, clock.now()))
+    return {
+      refused: { reference: await refusals.record(at, error, spend), requestHandle: flow?.requestHandle },
+    }
   }
 
   /**
@@ -288,7 +258,9 @@ export const createJourney = (deps: Deps) => {
   const callback = async (ctx: Ctx, request: CallbackRequest): Promise<CallbackOutcome> => {
     const connectionId = parseId('con', request.connection)
     const orgId = connectionId === null ? null : await lookUpOrg(ctx, 'org_of_connection', connectionId)
-    if (connectionId === null || orgId === null) return refuse(ctx, null, refusal('flow_unknown'), undefined)
+    if (connectionId === null || orgId === null) {
+      return refused({ ctx, connectionId: null }, refusal('flow_unknown'))
+    }
     const orgCtx = forOrg(ctx, orgId)
     let flow: Flow | undefined
     try {
@@ -297,26 +269,13 @@ export const createJourney = (deps: Deps) => {
       const identity = await opened.finish({ ...request.input, now: clock.now(), expects: flow.expects })
       return { signedIn: await admit(orgCtx, connection, flow, identity) }
     } catch (error) {
-      return refuse(orgCtx, connectionId, error, flow)
+      return refused({ ctx: orgCtx, connectionId }, error, flow)
     }
   }
 
-  /** The reason behind a reference shown on an error page; undefined where there is none. */
-  const refusalOf = async (ctx: Ctx, reference: string): Promise<RefusalReason | undefined> => {
-    const id = parseId('evt', reference)
-    if (id === null) return undefined
-    const orgId = await lookUpOrg(ctx, 'org_of_login_refusal', id)
-    const event =
-      orgId === null
-        ? await audit.findForPlatform(ctx, id)
-        : await inTx(forOrg(ctx, orgId), (tx) => audit.find(tx, id))
-    const reason = event?.action === 'login.refused' ? event.reason : null
-    return reason !== null && reason !== undefined && isRefusalReason(reason) ? reason : undefined
-  }
+  /** Refuses a page whose sign-in is over, or is another browser's. */
+  const expired = (ctx: Ctx): Promise<Refused> =>
+    refused({ ctx, connectionId: null }, refusal('request_expired'))
 
-  /** Counts a refusal met before any connection was (an expired page, a handle of another browser). */
-  const countRefusal = async (ctx: Ctx, reason: RefusalReason): Promise<string> =>
-    toId('evt', await audit.countForPlatform(ctx, { action: 'login.refused', outcome: 'refused', reason }))
-
-  return { begin, waiting, identify, callback, refusalOf, countRefusal }
+  return { begin, waiting, identify, callback, expired, reasonOf: refusals.reasonOf }
 }

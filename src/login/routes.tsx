@@ -5,7 +5,6 @@ import {
   type Begun,
   type Callback,
   type ConnectionType,
-  type RefusalReason,
   refusal,
 } from '../connections/contract.ts'
 import { AppError } from '../core/errors.ts'
@@ -17,11 +16,11 @@ import { csrfToken, demandOwnForm } from '../http/csrf.ts'
 import { ErrorPage, pageErrors } from '../http/html/error-page.tsx'
 import { seeOther, sendPage } from '../http/html/page.tsx'
 import type { Mount } from '../http/mount.ts'
-import { logError, STATUS } from '../http/problem.ts'
+import { STATUS } from '../http/problem.ts'
 import { requestContext } from '../http/request-context.ts'
-import type { Journey } from './journey.ts'
+import type { IdentifyOutcome, Journey, Refused } from './journey.ts'
 import { HandOverPage, LoginPage } from './pages.tsx'
-import { isRefusalReason, REFUSAL_TEXTS } from './refusals.ts'
+import { REFUSAL_TEXTS } from './refusals.ts'
 
 const FORM_LIMIT_BYTES = 8 * 1024
 /** Base64 of the 256 KB that the SAML reader accepts, and the encoding around it. */
@@ -37,23 +36,27 @@ type Deps = {
 }
 
 /** On to the IdP: by redirect, or by a form of ours. */
-export const handOver = (koa: Context, to: Begun['to']): void => {
+const handOver = (koa: Context, to: Begun['to']): void => {
   if ('redirect' in to) seeOther(koa, to.redirect)
   else sendPage(koa, <HandOverPage {...to.form} />)
 }
 
-const errorLocation = (reference: string, requestHandle: string | undefined): string =>
-  `/login/error/${reference}${requestHandle === undefined ? '' : `?request=${encodeURIComponent(requestHandle)}`}`
+/** Told on a page of its own, which can be reloaded and posts nothing. */
+const showRefused = (koa: Context, { refused }: Refused): void => {
+  const { reference, requestHandle } = refused
+  const query = requestHandle === undefined ? '' : `?request=${encodeURIComponent(requestHandle)}`
+  seeOther(koa, `/login/error/${reference}${query}`)
+}
+
+/** What follows when the home realm is known: on to the IdP, or the page that says why not. */
+export const answerIdentified = (koa: Context, outcome: IdentifyOutcome): void =>
+  'refused' in outcome ? showRefused(koa, outcome) : handOver(koa, outcome.to)
 
 export const loginRoutes = ({ journey, connections, types, jar, baseUrl, logger }: Deps): Mount => {
   const showLogin = (
     koa: Context,
     page: { clientName: string; handle: string; email: string; fault: string | undefined },
   ) => sendPage(koa, <LoginPage {...page} csrf={csrfToken(jar, koa)} />)
-
-  /** Refused before any answer of an IdP: counted, and told on a page of its own that can be reloaded. */
-  const refuse = async (koa: Context, reason: RefusalReason, handle: string | undefined): Promise<void> =>
-    seeOther(koa, errorLocation(await journey.countRefusal(requestContext(koa), reason), handle))
 
   /** The sign-in that an error page offers to take up again: still open, and begun in this browser. */
   const waitingBehind = async (koa: Context, handle: string | undefined) => {
@@ -76,10 +79,7 @@ export const loginRoutes = ({ journey, connections, types, jar, baseUrl, logger 
       browser: readBrowser(jar, koa),
       input: readCallback(koa),
     })
-    if ('refused' in outcome) {
-      seeOther(koa, errorLocation(outcome.refused.reference, outcome.refused.requestHandle))
-      return
-    }
+    if ('refused' in outcome) return showRefused(koa, outcome)
     jar.write(koa, SESSION_COOKIE, outcome.signedIn.sessionCookie)
     seeOther(koa, outcome.signedIn.redirectTo)
   }
@@ -95,20 +95,10 @@ export const loginRoutes = ({ journey, connections, types, jar, baseUrl, logger 
     koa.body = document
   }
 
-  /** An address that leads nowhere is asked for again; a page open for too long or an IdP that is down is refused. */
-  const answerIdentifyFault = async (
-    koa: Context,
-    error: unknown,
-    handle: string,
-    email: string,
-  ): Promise<void> => {
-    if (!(error instanceof AppError)) throw error
-    if (isRefusalReason(error.code)) {
-      logError(logger, koa, error)
-      return refuse(koa, error.code, handle)
-    }
+  /** An address that leads nowhere is asked for again, on the same page. */
+  const askAgain = async (koa: Context, error: unknown, handle: string, email: string): Promise<void> => {
     const waiting = await journey.waiting(requestContext(koa), readBrowser(jar, koa), handle)
-    if (error.code !== 'no_route' || !waiting) throw error
+    if (!(error instanceof AppError) || error.code !== 'no_route' || !waiting) throw error
     koa.status = STATUS.invalid
     showLogin(koa, { clientName: waiting.clientName, handle, email, fault: error.message })
   }
@@ -119,7 +109,7 @@ export const loginRoutes = ({ journey, connections, types, jar, baseUrl, logger 
     router.get('/login', page, async (koa) => {
       const { request: handle = '' } = queryParameters(koa)
       const waiting = await journey.waiting(requestContext(koa), readBrowser(jar, koa), handle)
-      if (!waiting) return refuse(koa, 'request_expired', undefined)
+      if (!waiting) return showRefused(koa, await journey.expired(requestContext(koa)))
       showLogin(koa, { clientName: waiting.clientName, handle, email: '', fault: undefined })
     })
 
@@ -127,17 +117,17 @@ export const loginRoutes = ({ journey, connections, types, jar, baseUrl, logger 
       const { request: handle = '', email = '', csrf } = formParameters(koa)
       demandOwnForm({ jar, baseUrl }, koa, csrf)
       try {
-        const to = await journey.identify(requestContext(koa), readBrowser(jar, koa), handle, { email })
-        handOver(koa, to)
+        const browser = readBrowser(jar, koa)
+        answerIdentified(koa, await journey.identify(requestContext(koa), browser, handle, { email }))
       } catch (error) {
-        await answerIdentifyFault(koa, error, handle, email)
+        await askAgain(koa, error, handle, email)
       }
     })
 
     router.get('/login/error/:reference', page, async (koa) => {
       const { request: handle } = queryParameters(koa)
       const reference = koa.params.reference ?? ''
-      const reason = await journey.refusalOf(requestContext(koa), reference)
+      const reason = await journey.reasonOf(requestContext(koa), reference)
       if (reason === undefined) throw new AppError('not_found', 'not_found', 'There is no such reference.')
       const waiting = await waitingBehind(koa, handle)
       koa.status = STATUS[refusal(reason).kind]

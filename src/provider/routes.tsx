@@ -13,7 +13,7 @@ import { seeOther, sendPage } from '../http/html/page.tsx'
 import type { Mount } from '../http/mount.ts'
 import { requestContext } from '../http/request-context.ts'
 import { authorizationResponse, type Journey } from '../login/journey.ts'
-import { handOver } from '../login/routes.tsx'
+import { answerIdentified } from '../login/routes.tsx'
 import type { Session } from '../sessions/session.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import { profileClaims, type TokenIssuer } from '../tokens/access-token.ts'
@@ -102,7 +102,7 @@ export const providerRoutes = (deps: Deps): Mount => {
     const who =
       request.loginHint !== undefined ? { email: request.loginHint } : orgId === null ? undefined : { orgId }
     try {
-      if (who) return handOver(koa, await journey.identify(ctx, browser, handle, who))
+      if (who) return answerIdentified(koa, await journey.identify(ctx, browser, handle, who))
     } catch (error) {
       // A hint that leads nowhere is a hint, not a fault: the page asks.
       if (!(error instanceof AppError) || error.code !== 'no_route') throw error

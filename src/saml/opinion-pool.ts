@@ -1,7 +1,8 @@
 /**
  * The second opinion off the event loop: a few worker threads, one document of a connection at a time, a deadline after
  * which the thread is ended, a bounded queue. A tenant whose IdP signs documents that keep node-saml busy spends its
- * own turn and a thread that is replaced; the others are asked about in turns, connection by connection.
+ * own turn and a thread that is replaced, and from then on leaves a thread to the others, who are asked about in turns,
+ * connection by connection.
  */
 import { Worker } from 'node:worker_threads'
 import { refusal } from '../connections/contract.ts'
@@ -47,13 +48,17 @@ const unavailable = (why: string): AppError =>
 const noOpinion = (received: string): AppError =>
   refusal('opinion_timeout', { expected: 'a second opinion within the deadline', received })
 
-/** In a checkout the file is TypeScript, which threads of older Node.js versions read only with a loader. */
+/** Where the sources run as they are (development, tests): Node.js 20 needs a loader in each thread to read them. */
+const FROM_SOURCE = `const { workerData } = require('node:worker_threads')
+import('tsx/esm/api').then(({ register }) => { register(); return import(workerData) })`
+
 const startWorker = (): Worker => {
   const resourceLimits = { maxOldGenerationSizeMb: MEMORY_MB }
   return import.meta.url.endsWith('.ts')
-    ? new Worker(new URL('./opinion-worker.ts', import.meta.url), {
+    ? new Worker(FROM_SOURCE, {
+        eval: true,
         resourceLimits,
-        execArgv: ['--import', 'tsx'],
+        workerData: new URL('./opinion-worker.ts', import.meta.url).href,
       })
     : new Worker(new URL('./opinion-worker.js', import.meta.url), { resourceLimits })
 }
@@ -63,6 +68,8 @@ export const createOpinionPool = (options: OpinionPoolOptions = {}): OpinionPool
   const threads = new Set<Thread>()
   /** By connection, in the order of their turns. */
   const waiting = new Map<string, Job[]>()
+  /** Connections whose last document was cut at the deadline. */
+  const cut = new Set<string>()
   let queued = 0
   let closed = false
 
@@ -96,7 +103,10 @@ export const createOpinionPool = (options: OpinionPoolOptions = {}): OpinionPool
   const answer = (thread: Thread, message: 'ready' | Opinion): void => {
     clearTimeout(thread.timer)
     if (message === 'ready') thread.ready = true
-    else thread.job?.resolve(message)
+    else if (thread.job) {
+      cut.delete(thread.job.connectionId)
+      thread.job.resolve(message)
+    }
     thread.job = null
     // An idle thread does not keep a command from ending.
     thread.worker.unref()
@@ -121,9 +131,12 @@ export const createOpinionPool = (options: OpinionPoolOptions = {}): OpinionPool
     if (unqueue(job)) job.reject(fault)
   }
 
-  const nextJob = (): Job | undefined => {
+  /** The first whose connection is not being served. Of one that was cut, only while a thread is left for others. */
+  const nextJob = (idle: number): Job | undefined => {
     const busy = new Set([...threads].map(({ job }) => job?.connectionId))
-    for (const [connectionId, [first]] of waiting) if (!busy.has(connectionId)) return first
+    for (const [connectionId, [first]] of waiting) {
+      if (!busy.has(connectionId) && (idle > 1 || size === 1 || !cut.has(connectionId))) return first
+    }
     return undefined
   }
 
@@ -132,6 +145,7 @@ export const createOpinionPool = (options: OpinionPoolOptions = {}): OpinionPool
     thread.job = job
     thread.worker.ref()
     thread.timer = setTimeout(() => {
+      cut.add(job.connectionId)
       void discard(thread, noOpinion(`none after ${deadlineMs} ms`))
       dispatch()
     }, deadlineMs)
@@ -139,15 +153,14 @@ export const createOpinionPool = (options: OpinionPoolOptions = {}): OpinionPool
   }
 
   const dispatch = (): void => {
-    for (let job = nextJob(); job; job = nextJob()) {
-      const idle = [...threads].find((thread) => thread.ready && thread.job === null)
-      if (!idle) {
-        const starting = [...threads].some((thread) => !thread.ready)
-        if (!starting && threads.size < size) start()
-        return
-      }
-      run(idle, job)
+    const idle = [...threads].filter((thread) => thread.ready && thread.job === null)
+    for (let thread = idle.pop(); thread; thread = idle.pop()) {
+      const job = nextJob(idle.length + 1)
+      if (!job) break
+      run(thread, job)
     }
+    const starting = [...threads].some((thread) => !thread.ready)
+    if (nextJob(size) && !starting && threads.size < size) start()
   }
 
   return {

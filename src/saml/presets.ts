@@ -1,6 +1,6 @@
 /**
  * What each product calls the attributes of a person, as its documentation or its default mapping has it; the first
- * name of a list that an assertion has is taken. Sources: fixtures/saml/good/<vendor>/README.md.
+ * name of a list that an assertion has is taken. Sources: `source` in fixtures/saml/good/<vendor>/params.json.
  */
 
 /** Which facts about a person are read, each from a list of attribute names. */

@@ -1,6 +1,6 @@
 import { connect as connectTls, type SecureVersion } from 'node:tls'
 import { Agent, request } from 'undici'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { toId } from '../../src/core/ids.ts'
 import { freePort } from '../../src/db/embedded/cluster.ts'
 import { type SamlIdp, startSamlIdp } from '../../src/demo/saml-idp.ts'
@@ -10,7 +10,7 @@ import { type Interruptible, interruptible } from '../support/interruptible.ts'
 import { samlCompany, someone } from '../support/scenario.ts'
 import { createAuthority, type ServerCertificate } from '../support/tls.ts'
 import { findHaproxy, type RunningProxy, startProxy } from './haproxy.ts'
-import { createPlatformApp, type PlatformApp, REDIRECT_URI, startLoad } from './platform-app.ts'
+import { createPlatformApp, type Load, type PlatformApp, REDIRECT_URI, startLoad } from './platform-app.ts'
 
 const people = ['Ann', 'Ben', 'Cleo', 'Dev', 'Eve', 'Finn'].map((name) => someone(name, 'acme.test'))
 
@@ -32,6 +32,7 @@ const whereHaproxyIs = (haproxy: string) => {
   let app: PlatformApp
   let proxy: RunningProxy
   let wire: Interruptible
+  let load: Load | undefined
 
   const node = (index: number): BrokerProcess => nodes[index] as BrokerProcess
 
@@ -87,6 +88,12 @@ const whereHaproxyIs = (haproxy: string) => {
       await exited
     }
     for (const close of closing.reverse()) await close()
+  })
+
+  // A test that ran out of time must not leave people signing in behind it.
+  afterEach(async () => {
+    await load?.stop()
+    load = undefined
   })
 
   const handshake = (version: SecureVersion): Promise<string> =>
@@ -154,7 +161,7 @@ const whereHaproxyIs = (haproxy: string) => {
   })
 
   test('a node that is stopped while people sign in fails no request', async () => {
-    const load = startLoad(app, people)
+    load = startLoad(app, people)
     await load.answered(people.length)
     node(0).child.kill('SIGTERM')
     expect(await node(0).exited).toBe(0)
@@ -170,7 +177,7 @@ const whereHaproxyIs = (haproxy: string) => {
   test('a node that is killed while people sign in loses no sign-in that was answered', async () => {
     await proxy.stop()
     await inFrontOf(1, 2)
-    const load = startLoad(app, people)
+    load = startLoad(app, people)
     await load.answered(2 * people.length)
     node(1).child.kill('SIGKILL')
     await node(1).exited

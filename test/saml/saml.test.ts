@@ -1,5 +1,6 @@
 import { createPrivateKey, verify, X509Certificate } from 'node:crypto'
 import { inflateRawSync } from 'node:zlib'
+import { getVerifiedXml } from '@node-saml/node-saml/lib/xml.js'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { OpenConnection } from '../../src/connections/contract.ts'
 import { type SamlConfig, SP_PRIVATE_KEY } from '../../src/saml/config.ts'
@@ -10,7 +11,7 @@ const now = new Date('2026-01-15T09:00:00Z')
 const deps = { fetch: () => Promise.reject(new Error('no network')), clock: { now: () => now } }
 const id = 'con_01jhgz5w8be9d8hqk3v5n2c7xm'
 const baseUrl = 'https://portico.example'
-const limits = { characters: 9999, elements: 99, depth: 9, attributes: 9, names: 99, comments: false }
+const limits = { characters: 19_999, elements: 99, depth: 9, attributes: 9, names: 99, comments: false }
 const parse = (xml: string): Element => readXml(xml, limits, (fault) => new Error(fault.what))
 
 let draft: Awaited<ReturnType<typeof samlConnection.draft>>
@@ -125,6 +126,47 @@ describe('a request to the IdP', () => {
     expect(attributeOf(asked.request, 'ForceAuthn')).toBe('true')
     const policy = ({ request }: typeof plain) => attributeOf(childElements(request)[1] as Element, 'Format')
     expect([policy(plain), policy(asked)]).toEqual([undefined, 'urn:x:"&<'])
+  })
+
+  it('asks for an authentication context where the connection has one, and for a new one by the clock', async () => {
+    const classes = ['urn:x:"&<', 'urn:y']
+    const { request, expects } = await begin(
+      open({ authnContext: { classes, comparison: 'minimum', alsoAccepted: [], enforced: true } }),
+      true,
+    )
+    const context = childElements(request)[2] as Element
+    expect(context.localName).toBe('RequestedAuthnContext')
+    expect(attributeOf(context, 'Comparison')).toBe('minimum')
+    expect(childElements(context).map(textOf)).toEqual(classes)
+    expect(expects.authenticatedAfter).toBe(now.toISOString())
+  })
+
+  it('travels by POST where the connection wants that or the IdP takes nothing else, signed inside', async () => {
+    const ssoPostUrl = 'https://idp.example/post'
+    const redirect = await begin(open({ ssoPostUrl }))
+    expect(redirect.url.host).toBe('idp.example')
+    for (const over of [{ requestBinding: 'post' as const }, { ssoUrl: null }]) {
+      const { to, flowId, expects } = await open({ ssoPostUrl, ...over }).begin({
+        loginHint: undefined,
+        forceAuthentication: false,
+      })
+      const { action, fields } = 'form' in to ? to.form : { action: '', fields: {} }
+      expect(action).toBe(ssoPostUrl)
+      expect(fields.RelayState).toBe(flowId)
+      const xml = Buffer.from(fields.SAMLRequest ?? '', 'base64').toString()
+      const request = parse(xml)
+      expect(attributeOf(request, 'ID')).toBe(expects.requestId)
+      expect(attributeOf(request, 'Destination')).toBe(ssoPostUrl)
+      expect(childElements(request).map((child) => child.localName)).toEqual([
+        'Issuer',
+        'Signature',
+        'NameIDPolicy',
+      ])
+      expect(xml).toContain('xmldsig-more#rsa-sha256')
+      const verified = getVerifiedXml(xml, request, [draft.config.spCertificate])
+      expect(verified).toContain(`ID="${expects.requestId}"`)
+      expect(getVerifiedXml(xml.replace('post"', 'other"'), request, [certificatePem('idp')])).toBeNull()
+    }
   })
 
   it('never repeats its ID or its handle', async () => {

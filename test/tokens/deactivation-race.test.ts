@@ -93,9 +93,9 @@ describe('a deactivation racing everything that mints', () => {
       codeChallenge: challenge,
       prompt: null,
     })
-    const to = await services.journey.identify(db.ctx(), browser, handle, { email: 'ada@example.test' })
-    if (!('redirect' in to)) throw new Error('an OIDC connection redirects')
-    const answer = await fetch(to.redirect, { redirect: 'manual' })
+    const identified = await services.journey.identify(db.ctx(), browser, handle, { email: 'ada@example.test' })
+    if (!('to' in identified && 'redirect' in identified.to)) throw new Error('an OIDC connection redirects')
+    const answer = await fetch(identified.to.redirect, { redirect: 'manual' })
     const query = Object.fromEntries(new URL(answer.headers.get('location') ?? '').searchParams)
     return async (): Promise<Outcome> => {
       const outcome = await services.journey.callback(db.ctx(), {
@@ -105,7 +105,7 @@ describe('a deactivation racing everything that mints', () => {
         input: { method: 'GET', query, form: {} },
       })
       if ('refused' in outcome) {
-        const reason = await services.journey.refusalOf(db.ctx(), outcome.refused.reference)
+        const reason = await services.journey.reasonOf(db.ctx(), outcome.refused.reference)
         return { refused: reason ?? 'unknown' }
       }
       const code = new URL(outcome.signedIn.redirectTo).searchParams.get('code') ?? ''
