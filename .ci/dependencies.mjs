@@ -11,7 +11,10 @@ const policy = read('.dependency-policy.json')
 
 const packages = Object.entries(lock.packages)
   .filter(([path]) => path !== '')
-  .map(([path, entry]) => ({ name: path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length), ...entry }))
+  .map(([path, entry]) => ({
+    name: path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length),
+    ...entry,
+  }))
 
 /** `(MIT OR CC0-1.0)` is fine if one of them is; `A AND B` only if both are. */
 const isAllowed = (expression, agreed) =>
@@ -47,5 +50,7 @@ if (faults.length > 0) {
   process.stderr.write(`${faults.join('\n')}\n`)
   process.exitCode = 1
 } else {
-  process.stdout.write(`dependencies: ${packages.length} in all, ${runtime} at run time, licences and install scripts as agreed\n`)
+  process.stdout.write(
+    `dependencies: ${packages.length} in all, ${runtime} at run time, licences and install scripts as agreed\n`,
+  )
 }

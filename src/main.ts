@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
-import type { Config } from './config/schema.ts'
+import { type Config, isProduction } from './config/schema.ts'
 import { systemClock } from './core/clock.ts'
 import type { Actor, Ctx } from './core/ctx.ts'
 import { loadMasterKey } from './crypto/master-key.ts'
@@ -20,6 +20,8 @@ import { createServices, type Services } from './services.ts'
 /** Well under the 30 s that most orchestrators wait before they kill. */
 const DRAIN_MS = 20_000
 const READINESS_TIMEOUT_MS = 2_000
+/** How long a proxy may take to see that we are not ready; whoever it still sends us until then is let in. */
+const STILL_ACCEPTING_MS = 2_000
 
 export type Installation = {
   db: Database
@@ -78,7 +80,10 @@ export type Serving = {
 export const serve = async (config: Config, logger: Logger): Promise<Serving> => {
   const installation = await openInstallation(config, logger)
   const { db, services, contextFor } = installation
-  await services.keys.ensure(contextFor({ type: 'system' }, 'start'))
+  const ctx = contextFor({ type: 'system' }, 'start')
+  await services.keys.ensure(ctx)
+  // A wrong master key would let everything start and every secret fail later.
+  await services.keys.current(ctx)
   let draining = false
   const management = createManagement({ isReady: async () => !draining && databaseAnswers(db) })
   const app = createApp({ config, db, services, logger, observe: management.observe })
@@ -95,6 +100,8 @@ export const serve = async (config: Config, logger: Logger): Promise<Serving> =>
   const drain = async (): Promise<void> => {
     draining = true
     stopSweeping()
+    // Closing at once would reset the connections that wait in the kernel for us to accept them.
+    if (isProduction(config)) await sleep(STILL_ACCEPTING_MS)
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     // A kept-alive connection turns idle only after its answer, so it is looked for until none is left.
     const reaper = setInterval(() => server.closeIdleConnections(), 100)

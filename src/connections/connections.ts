@@ -70,6 +70,12 @@ export const createConnections = ({
     )
   }
 
+  /** A setting that a newer version has is absent from rows stored before it: it reads as its default. */
+  const withDefaults = (type: ConnectionType, config: Record<string, unknown>): unknown => {
+    const parsed = type.config.safeParse(config)
+    return parsed.success ? parsed.data : config
+  }
+
   const openSecrets = async (
     tx: OrgTx,
     id: string,
@@ -239,14 +245,15 @@ export const createConnections = ({
       const found = await repo.find(tx, id)
       if (!found) throw notFound()
       const { connection, secretsSealed } = found
+      const type = typeOf(connection.type)
       const record = {
         id: toId('con', id),
         name: connection.name,
         baseUrl,
-        config: connection.config,
+        config: withDefaults(type, connection.config),
         secrets: await openSecrets(tx, id, secretsSealed),
       }
-      return { connection, opened: typeOf(connection.type).open(record, { fetch, clock }) }
+      return { connection, opened: type.open(record, { fetch, clock }) }
     })
 
   /** True if enabled, and stays so until the transaction ends: a login in flight meets a disabling one way or the other. */

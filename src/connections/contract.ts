@@ -9,7 +9,8 @@ export type VerifiedIdentity = {
   /** What `linkKey` compares, in either reading. */
   linkValues: { externalId: string | undefined; userName: string | undefined }
   email: string | undefined
-  emailVerified: boolean
+  /** False where the IdP says so, or is one whose word must not count; undefined where it says nothing. */
+  emailVerified: boolean | undefined
   displayName: string | undefined
   givenName: string | undefined
   familyName: string | undefined

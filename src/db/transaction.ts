@@ -1,4 +1,5 @@
 import type { Knex } from 'knex'
+import type pg from 'pg'
 import type { Ctx, OrgCtx, Tx } from '../core/ctx.ts'
 import { AppError } from '../core/errors.ts'
 
@@ -23,7 +24,19 @@ const setTenant = async (trx: Knex, orgId: string | undefined): Promise<void> =>
     )
   }
   tenants.set(trx, orgId)
-  await trx.raw(`select set_config('app.org_id', ?, true)`, [orgId])
+  await sendTenant(trx, orgId)
+}
+
+/**
+ * Puts the setting on the wire and does not wait for the answer: the connection is pipelined, so it travels with the
+ * first statement and is executed before it. Queued on the connection itself, because builders reach it by ways of
+ * different length. Should it fail, the transaction is aborted, and every statement after it fails too.
+ */
+const sendTenant = async (trx: Knex, orgId: string): Promise<void> => {
+  const connection: pg.Client = await trx.client.acquireConnection()
+  connection
+    .query({ name: 'portico_tenant', text: `select set_config('app.org_id', $1, true)`, values: [orgId] })
+    .catch(() => undefined)
 }
 
 /**

@@ -23,6 +23,7 @@ export type LinkableIdentity = {
   subject: string
   linkValues: { externalId: string | undefined; userName: string | undefined }
   email: string | undefined
+  emailVerified: boolean | undefined
   displayName: string | undefined
   givenName: string | undefined
   familyName: string | undefined
@@ -89,7 +90,9 @@ export const createLinking = ({ users, audit, clock }: { users: Users; audit: Au
   }
 
   const byEmail = async (tx: OrgTx, connectionId: string, rules: LinkRules, identity: LinkableIdentity) => {
-    if (!rules.linkByEmail || identity.email === undefined) return undefined
+    // An address that the IdP itself does not vouch for finds nobody's account.
+    if (!rules.linkByEmail || identity.email === undefined || identity.emailVerified === false)
+      return undefined
     const assigned = await repo.isAssignedDomain(tx, domainOf(identity.email), connectionId)
     return assigned ? repo.findByEmail(tx, identity.email) : undefined
   }

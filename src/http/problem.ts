@@ -49,7 +49,7 @@ export const logError = (logger: Logger, koa: Context, error: AppError): void =>
   const line = {
     requestId: requestContext(koa).requestId,
     kind: error.kind,
-    code: error.code,
+    error: error.code,
     detail: error.detail,
     err: error.kind === 'internal' || error.kind === 'unavailable' ? error.cause : undefined,
   }

@@ -1,12 +1,7 @@
 import type { Context } from 'koa'
 import type { Logger } from 'pino'
 import type { Connections } from '../connections/connections.ts'
-import {
-  type Begun,
-  type Callback,
-  type ConnectionType,
-  refusal,
-} from '../connections/contract.ts'
+import { type Begun, type Callback, type ConnectionType, refusal } from '../connections/contract.ts'
 import { AppError } from '../core/errors.ts'
 import { fromId } from '../core/ids.ts'
 import { forOrg, lookUpOrg } from '../db/transaction.ts'

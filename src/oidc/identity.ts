@@ -76,6 +76,10 @@ const replayOf = (claims: IDToken): VerifiedIdentity['replay'] => ({
   until: new Date((claims.exp + CLOCK_TOLERANCE) * 1000),
 })
 
+/** Only a literal `true` counts. Entra never vouches for an address, whatever its token says (nOAuth). */
+const emailVerifiedOf = (claim: unknown, tenant: string | null): boolean | undefined =>
+  claim === undefined && tenant === null ? undefined : tenant === null && claim === true
+
 /**
  * The identity in the claims of a verified ID token.
  * @throws AppError made by `refusal`: no usable subject, or another Entra tenant
@@ -88,7 +92,7 @@ export const identityFrom = (claims: IDToken, issuer: string): VerifiedIdentity 
     linkValues: { externalId, userName: text(claims.preferred_username) },
     email: text(claims.email),
     // Literally true and from an IdP that verifies: in Entra ID a tenant's admin writes any address (nOAuth).
-    emailVerified: tenant === null && claims.email_verified === true,
+    emailVerified: emailVerifiedOf(claims.email_verified, tenant),
     displayName: text(claims.name),
     givenName: text(claims.given_name),
     familyName: text(claims.family_name),

@@ -84,7 +84,7 @@ export const toIdentity = (assertion: Assertion, config: SamlConfig): VerifiedId
     linkValues: { externalId: only('externalId'), userName: subject },
     email: only('email') ?? (nameId.format === EMAIL_FORMAT ? nameId.value : undefined),
     // SAML has no such claim. Whether an address counts is decided by the organisation's verified domains.
-    emailVerified: false,
+    emailVerified: undefined,
     displayName: firstOf('displayName'),
     givenName: firstOf('givenName'),
     familyName: firstOf('familyName'),

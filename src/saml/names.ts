@@ -28,16 +28,17 @@ export const EXCLUSIVE_C14N = 'http://www.w3.org/2001/10/xml-exc-c14n#'
 export const RSA_SHA256 = 'http://www.w3.org/2001/04/xmldsig-more#rsa-sha256'
 export const SHA256 = 'http://www.w3.org/2001/04/xmlenc#sha256'
 
-/** What we verify: RSA PKCS#1 v1.5 with SHA-2. No SHA-1, no MD5, no HMAC (its key would be public), no ECDSA. */
+/**
+ * What we verify: RSA PKCS#1 v1.5 with SHA-2. No SHA-1, no MD5, no HMAC (its key would be public), no ECDSA; and no
+ * SHA-384, which no IdP defaults to and the second reader does not know.
+ */
 export const SIGNATURE_HASHES: ReadonlyMap<string, string> = new Map([
   [RSA_SHA256, 'sha256'],
-  ['http://www.w3.org/2001/04/xmldsig-more#rsa-sha384', 'sha384'],
   ['http://www.w3.org/2001/04/xmldsig-more#rsa-sha512', 'sha512'],
 ])
 
 export const DIGEST_HASHES: ReadonlyMap<string, string> = new Map([
   [SHA256, 'sha256'],
-  ['http://www.w3.org/2001/04/xmldsig-more#sha384', 'sha384'],
   ['http://www.w3.org/2001/04/xmlenc#sha512', 'sha512'],
 ])
 
@@ -60,6 +61,7 @@ export const OAEP_11 = `${NAMESPACES.xenc11}rsa-oaep`
 export const OAEP_HASHES: ReadonlyMap<string, string> = new Map([
   ['http://www.w3.org/2000/09/xmldsig#sha1', 'sha1'],
   ...DIGEST_HASHES,
+  ['http://www.w3.org/2001/04/xmldsig-more#sha384', 'sha384'],
 ])
 
 export const MGF_HASHES: ReadonlyMap<string, string> = new Map([

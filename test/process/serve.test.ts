@@ -87,7 +87,7 @@ describe('the broker process', () => {
   })
 
   test.each([
-    ['the owner of the schema', () => db.urls.owner, /portico_owner, which owns tables/],
+    ['the owner of the schema', () => db.urls.owner, /portico_owner, which owns/],
     ['a superuser', () => db.urls.superuser, /is a superuser/],
   ])('does not serve as %s', async (_, url, sentence) => {
     await expect(spawn({ DATABASE_URL: url() })).rejects.toThrow(sentence)

@@ -93,7 +93,10 @@ describe('a deactivation racing everything that mints', () => {
       codeChallenge: challenge,
       prompt: null,
     })
-    const identified = await services.journey.identify(db.ctx(), browser, handle, { email: 'ada@example.test' })
+    const identified = await services.journey.identify(db.ctx(), browser, handle, {
+      email: 'ada@example.test',
+      emailVerified: undefined,
+    })
     if (!('to' in identified && 'redirect' in identified.to)) throw new Error('an OIDC connection redirects')
     const answer = await fetch(identified.to.redirect, { redirect: 'manual' })
     const query = Object.fromEntries(new URL(answer.headers.get('location') ?? '').searchParams)
@@ -300,6 +303,7 @@ describe('a deactivation racing everything that mints', () => {
       subject: op.subject,
       linkValues: { externalId: op.subject, userName: undefined },
       email: 'ada@example.test',
+      emailVerified: undefined,
       displayName: undefined,
       givenName: undefined,
       familyName: undefined,
