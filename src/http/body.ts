@@ -21,10 +21,6 @@ export const formBody = (limitBytes: number): Middleware =>
 export const singleParameters = (encoded: string): Readonly<Record<string, string>> => {
   const parameters: Record<string, string> = Object.create(null)
   for (const [name, value] of new URLSearchParams(encoded)) {
-    // PostgreSQL cannot keep it as text, and nothing honest sends it.
-    if (value.includes('\0')) {
-      throw new AppError('invalid', 'parameter_malformed', 'A parameter holds a null character.')
-    }
     if (name in parameters) {
       throw new AppError('invalid', 'parameter_repeated', 'A parameter was sent more than once.')
     }

@@ -19,8 +19,11 @@ const noRoute = (): AppError =>
     'We don’t know a company sign-in for this address. Check the spelling, or ask your IT team which address to use.',
   )
 
+/** A null character, which PostgreSQL cannot keep as text, makes it no address either. */
 const domainOf = (email: string): string | undefined =>
-  /^[^\s@]+@[^\s@]+$/.test(email) ? email.slice(email.indexOf('@') + 1).toLowerCase() : undefined
+  /^[^\s@]+@[^\s@]+$/.test(email) && !email.includes('\0')
+    ? email.slice(email.indexOf('@') + 1).toLowerCase()
+    : undefined
 
 /** Home realm discovery: from a hint to the one enabled connection that answers for it. */
 export const createHomeRealm = ({

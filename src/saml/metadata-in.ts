@@ -16,6 +16,7 @@ const LIMITS: ScanLimits = {
   elements: 20_000,
   depth: 40,
   attributes: 64,
+  allAttributes: 60_000,
   names: 300,
   comments: true,
 }

@@ -20,6 +20,8 @@ const LIMITS: ScanLimits = {
   elements: 2000,
   depth: 24,
   attributes: 32,
+  // Three for each value of a list of 2,000 groups (xsi:type and two namespaces), and the rest.
+  allAttributes: 8000,
   names: 100,
   comments: false,
 }

@@ -10,6 +10,8 @@ export type ScanLimits = {
   depth: number
   /** Per element, namespace declarations included. */
   attributes: number
+  /** In the whole document: each costs the parser and the canonicalisation as much as an element. */
+  allAttributes: number
   /** Different element names: the parser looks through the whole text once for each. */
   names: number
   comments: boolean
@@ -25,6 +27,7 @@ type Cursor = {
   readonly limits: ScanLimits
   at: number
   elements: number
+  attributes: number
   readonly names: Set<string>
   readonly open: { name: string; bindings: Bindings }[]
 }
@@ -136,6 +139,8 @@ const scanAttributes = (cursor: Cursor): RawAttribute[] | ScanFault => {
     if (!referencesHold(value)) return fault(cursor, 'malformed', 'an unknown or illegal reference')
     attributes.push({ name, value, ...split(name) })
   }
+  cursor.attributes += attributes.length
+  if (cursor.attributes > cursor.limits.allAttributes) return fault(cursor, 'too_large', 'attributes')
   return attributes
 }
 
@@ -221,7 +226,7 @@ export const scanXml = (
   source: string,
   limits: ScanLimits,
 ): { fault: ScanFault } | { fault: null; elements: number } => {
-  const cursor: Cursor = { source, limits, at: 0, elements: 0, names: new Set(), open: [] }
+  const cursor: Cursor = { source, limits, at: 0, elements: 0, attributes: 0, names: new Set(), open: [] }
   if (source.length > limits.characters) return { fault: fault(cursor, 'too_large', 'characters') }
   if (FORBIDDEN.test(source)) return { fault: fault(cursor, 'malformed', 'a forbidden character') }
   // Only a declaration at the very start; with another encoding than the bytes have it counts as malformed.

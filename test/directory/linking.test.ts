@@ -95,6 +95,13 @@ describe('linking an identity to a user', () => {
       return { acme, email, user }
     }
 
+    test('an address that the IdP says is not verified links nobody', async () => {
+      const { acme, email, user } = await setUp()
+      const who = identity('s1', { email, emailVerified: false })
+      expect(await refusal(acme, who, { linkByEmail: true })).toBe('user_unknown')
+      expect((await resolve(acme, { ...who, emailVerified: true }, { linkByEmail: true })).id).toBe(user.id)
+    })
+
     test('it links where the admin chose it and the domain is assigned to the connection', async () => {
       const { acme, email, user } = await setUp()
       const who = identity('s1', { email: email.toUpperCase() })

@@ -169,7 +169,13 @@ describe('the sign-in journey', () => {
     })
     const agent = createUserAgent()
     const texts: string[] = []
-    for (const email of ['x@nowhere.test', 'x@claimed-not-proved.test', 'not-an-address', 'a@b@acme.test']) {
+    for (const email of [
+      'x@nowhere.test',
+      'x@claimed-not-proved.test',
+      'not-an-address',
+      'a@b@acme.test',
+      'x@\0acme.test',
+    ]) {
       const page = await agent.get(`${app.url}/sign-in`)
       const answer = await agent.submit(page.form('email'), { email })
       expect(answer.status).toBe(400)

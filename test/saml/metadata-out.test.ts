@@ -33,7 +33,15 @@ beforeAll(async () => {
 const metadata = (over: Partial<SamlConfig> = {}): string =>
   spMetadata(addresses(BASE_URL, CONNECTION_ID), { ...config, ...over })
 
-const limits = { characters: 50_000, elements: 99, depth: 9, attributes: 9, names: 99, comments: false }
+const limits = {
+  characters: 50_000,
+  elements: 99,
+  depth: 9,
+  attributes: 9,
+  allAttributes: 99,
+  names: 99,
+  comments: false,
+}
 
 const parts = (xml: string): Element[] => {
   const root = readXml(xml, limits, (fault) => new Error(fault.what))

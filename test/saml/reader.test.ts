@@ -71,6 +71,7 @@ describe('work before a signature holds', () => {
     ['elements', '<saml:a/>'.repeat(2100)],
     ['nested elements', '<saml:a>'.repeat(30) + '</saml:a>'.repeat(30)],
     ['attributes of one element', `<saml:a ${Array.from({ length: 40 }, (_, n) => `b${n}=""`).join(' ')}/>`],
+    ['attributes', `<saml:a ${Array.from({ length: 30 }, (_, n) => `b${n}=""`).join(' ')}/>`.repeat(300)],
     ['different element names', Array.from({ length: 120 }, (_, n) => `<saml:n${n}/>`).join('')],
   ])('stops at too many %s', async (what, filler) => {
     const xml = honest.xml.replace('</saml:Assertion>', `${filler}</saml:Assertion>`)

@@ -11,7 +11,15 @@ const now = new Date('2026-01-15T09:00:00Z')
 const deps = { fetch: () => Promise.reject(new Error('no network')), clock: { now: () => now } }
 const id = 'con_01jhgz5w8be9d8hqk3v5n2c7xm'
 const baseUrl = 'https://portico.example'
-const limits = { characters: 19_999, elements: 99, depth: 9, attributes: 9, names: 99, comments: false }
+const limits = {
+  characters: 19_999,
+  elements: 99,
+  depth: 9,
+  attributes: 9,
+  allAttributes: 99,
+  names: 99,
+  comments: false,
+}
 const parse = (xml: string): Element => readXml(xml, limits, (fault) => new Error(fault.what))
 
 let draft: Awaited<ReturnType<typeof samlConnection.draft>>

@@ -95,7 +95,6 @@ describe('a deactivation racing everything that mints', () => {
     })
     const identified = await services.journey.identify(db.ctx(), browser, handle, {
       email: 'ada@example.test',
-      emailVerified: undefined,
     })
     if (!('to' in identified && 'redirect' in identified.to)) throw new Error('an OIDC connection redirects')
     const answer = await fetch(identified.to.redirect, { redirect: 'manual' })
