@@ -80,8 +80,9 @@ describe('the broker process', () => {
   })
 
   test('a defect that nobody caught ends it, loudly and non-zero', async () => {
-    const crash = `data:text/javascript,setTimeout(()=>{if(process.argv[2]==='serve')throw new Error('a defect')},2500)`
-    const broker = await spawn({ NODE_OPTIONS: `--import=${crash.replaceAll(' ', '%20')}` })
+    const crash = `data:text/javascript,process.on('SIGUSR2',()=>{throw(Error('a-defect'))})`
+    const broker = await spawn({ NODE_OPTIONS: `--import=${crash}` })
+    broker.child.kill('SIGUSR2')
     expect(await broker.exited).toBe(1)
     expect(broker.log()).toContain('"msg":"uncaught"')
   })

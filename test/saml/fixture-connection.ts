@@ -20,6 +20,7 @@ export type Params = {
   config?: Record<string, unknown>
   expect?: Partial<VerifiedIdentity>
   reason?: string
+  source?: string[]
   honest?: string
 }
 

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { attribute, PERSON, type Shape, shape, signed, toXml } from '../../fixtures/saml-responses.ts'
 import { createSigner, type Signer } from '../../fixtures/saml-signer.ts'
 import { PRESET_NAMES, PRESETS } from '../../src/saml/presets.ts'
-import { fixtureParams, type OpenOptions, post } from './fixture-connection.ts'
+import { fixtureParams, type OpenOptions, openFixture, post } from './fixture-connection.ts'
 
 let signer: Signer
 beforeAll(async () => {
@@ -111,6 +111,22 @@ describe('the authentication context', () => {
       code: 'context_mismatch',
       detail: { expected: stronger, received: classes[0] },
     })
+  })
+})
+
+describe('a new authentication that was asked for', () => {
+  const at = (authenticatedAfter: string) =>
+    openFixture(fixtureParams, { pems: [signer.certificate] }).finish({
+      method: 'POST',
+      query: {},
+      form: { SAMLResponse: Buffer.from(signed(toXml(shape()), 'assertion', signer)).toString('base64') },
+      now: new Date(fixtureParams.now),
+      expects: { requestId: fixtureParams.requestId, authenticatedAfter },
+    })
+
+  it('is refused when it is older than the request, give or take the clocks', async () => {
+    await expect(at('2026-01-15T08:59:30Z')).resolves.toMatchObject({ subject: 'alice-4711' })
+    await expect(at('2026-01-15T08:59:31Z')).rejects.toMatchObject({ code: 'authentication_stale' })
   })
 })
 

@@ -24,7 +24,7 @@ const question = (connectionId: string, over: Partial<OpinionRequest> = {}): Opi
 
 /** What a tenant could have its own IdP sign to keep node-saml busy: as many nodes as the reader lets through. */
 const quadratic = (signer: Signer): string => {
-  const attributes = Array.from({ length: 4 }, (_, n) => ` b${n}=""`).join('')
+  const attributes = Array.from({ length: 3 }, (_, n) => ` b${n}=""`).join('')
   const value = `<saml:AttributeValue xmlns:q="urn:q">${`<q:x${attributes}/>`.repeat(1900)}</saml:AttributeValue>`
   return signed(
     toXml(shape({ attributes: `<saml:Attribute Name="q">${value}</saml:Attribute>` })),
@@ -44,6 +44,10 @@ beforeAll(async () => {
     signed: { response: true, assertion: true },
     certificates: [signer.certificate],
   }
+  // The strict reader lets it through, or none of this would matter.
+  await expect(
+    post(hostile.xml, fixtureParams, { pems: [signer.certificate], ask: null }),
+  ).resolves.toBeDefined()
   const start = performance.now()
   expect(await askNodeSaml(question('con_hostile', hostile))).toEqual(alice)
   deadlineMs = (performance.now() - start) / 2
