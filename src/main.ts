@@ -39,6 +39,7 @@ export const openInstallation = async (config: Config, logger: Logger): Promise<
     baseUrl: config.baseUrl,
     masterKey,
     outboundAllowLoopback: config.outboundAllowLoopback,
+    samlSecondOpinion: config.samlSecondOpinion,
     clock: systemClock,
     logger,
   })
@@ -48,6 +49,7 @@ export const openInstallation = async (config: Config, logger: Logger): Promise<
     services,
     contextFor,
     close: async () => {
+      await services.secondOpinion.close()
       await services.outbound.close()
       await close()
     },

@@ -13,6 +13,7 @@ type SettingOptions = {
   linkByEmail?: boolean
   justInTime?: LinkRules['justInTime']
   admitGuests?: boolean
+  set?: string[]
 }
 
 const isUrl = (source: string): boolean => /^https?:\/\//.test(source)
@@ -28,8 +29,26 @@ const fetchMetadata = async (services: CommandContext['services'], source: strin
   return response.text()
 }
 
+/** `requestBinding=post`, `allowCbc=true`, `attributes={"email":["mail"]}`: the type's own schema judges the rest. */
+const parseSetting = (setting: string): [string, unknown] => {
+  const [, name, text] = /^([A-Za-z]+)=([\s\S]*)$/.exec(setting) ?? []
+  if (name === undefined || text === undefined) {
+    throw new AppError(
+      'invalid',
+      'setting_malformed',
+      `“${setting.slice(0, 100)}” is not a setting. Example: --set requestBinding=post`,
+    )
+  }
+  try {
+    return [name, JSON.parse(text)]
+  } catch {
+    return [name, text]
+  }
+}
+
 const settingsOf = async (options: SettingOptions): Promise<ConnectionChange> => {
   const config = {
+    ...Object.fromEntries((options.set ?? []).map(parseSetting)),
     ...(options.issuer !== undefined && { issuer: options.issuer }),
     ...(options.clientId !== undefined && { clientId: options.clientId }),
   }
@@ -60,6 +79,10 @@ const show = (connection: Presented): Output => {
 const withSettings = (command: Command): Command =>
   command
     .option('--metadata <file|url>', 'SAML: the IdP’s metadata document (- reads stdin)')
+    .option(
+      '--set <setting...>',
+      'any setting of its type, as name=value; the value as JSON, or else as text',
+    )
     .option('--issuer <url>', 'OIDC: the issuer')
     .option('--client-id <id>', 'OIDC: our client ID at the IdP')
     .option('--client-secret-file <file>', 'OIDC: a file with our secret at the IdP (- reads stdin)')

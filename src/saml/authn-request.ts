@@ -2,10 +2,11 @@
  * Our AuthnRequest (core section 3.4.1), always signed: on the HTTP-Redirect binding over the query (bindings section
  * 3.4.4), on the HTTP-POST binding inside the document (section 3.5.4).
  */
-import { randomBytes, sign } from 'node:crypto'
+import { createPrivateKey, randomBytes, sign } from 'node:crypto'
 import { deflateRawSync } from 'node:zlib'
 import { SignedXml } from 'xml-crypto'
 import type { Begun } from '../connections/contract.ts'
+import { parsedOnce } from '../crypto/parsed.ts'
 import type { SamlConfig } from './config.ts'
 import { ENVELOPED, EXCLUSIVE_C14N, HTTP_POST, NAMESPACES, RSA_SHA256, SHA256 } from './names.ts'
 import { type Addresses, escapeXml } from './service-provider.ts'
@@ -45,6 +46,8 @@ const toXml = (id: string, input: AuthnRequestInput): string => {
   )
 }
 
+const readPrivateKey = parsedOnce((pem) => createPrivateKey(pem))
+
 const toRedirect = (xml: string, { ssoUrl, relayState, privateKey }: AuthnRequestInput): Begun['to'] => {
   // The signature is over these very characters, in this order; other encodings of the same values break it.
   const signed = [
@@ -54,7 +57,7 @@ const toRedirect = (xml: string, { ssoUrl, relayState, privateKey }: AuthnReques
   ]
     .map(([name, value]) => `${name}=${encodeURIComponent(value as string)}`)
     .join('&')
-  const signature = sign('sha256', Buffer.from(signed), privateKey).toString('base64')
+  const signature = sign('sha256', Buffer.from(signed), readPrivateKey(privateKey)).toString('base64')
   const joint = ssoUrl.includes('?') ? '&' : '?'
   return { redirect: `${ssoUrl}${joint}${signed}&Signature=${encodeURIComponent(signature)}` }
 }

@@ -1,5 +1,6 @@
 /** The IdP's signing certificates: which are fit to be trusted, and what is wrong with the others. */
 import { type KeyObject, X509Certificate } from 'node:crypto'
+import { parsedOnce } from '../crypto/parsed.ts'
 
 const MINIMUM_RSA_BITS = 2048
 
@@ -20,13 +21,16 @@ const open = (certificate: string | Buffer): X509Certificate | null => {
   }
 }
 
+type ReadCertificate = SigningCertificate | { fault: 'unreadable' | 'weak'; found: string }
+
 /**
  * Reads a certificate, as PEM or DER.
  * @returns what was expected and found instead where it cannot be used at all: its dates are for the moment of use
  */
-export const readCertificate = (
-  certificate: string | Buffer,
-): SigningCertificate | { fault: 'unreadable' | 'weak'; found: string } => {
+export const readCertificate = (certificate: string | Buffer): ReadCertificate =>
+  typeof certificate === 'string' ? readPem(certificate) : read(certificate)
+
+const read = (certificate: string | Buffer): ReadCertificate => {
   const opened = open(certificate)
   if (!opened) return { fault: 'unreadable', found: 'something that is not an X.509 certificate' }
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = opened.publicKey
@@ -41,6 +45,9 @@ export const readCertificate = (
     fingerprint: opened.fingerprint256,
   }
 }
+
+/** The connections' own, read again at every sign-in. */
+const readPem = parsedOnce(read)
 
 export const isInForce = (certificate: SigningCertificate, now: Date): boolean =>
   certificate.notBefore <= now && now <= certificate.notAfter

@@ -111,6 +111,47 @@ describe('the portico command', () => {
     await idp.close()
   })
 
+  test('any setting of a type is set by name, and judged by the type', async () => {
+    const org = await newOrg('Settings', 'settings.test')
+    const made = await json([
+      'connection',
+      'create',
+      '--org',
+      org,
+      '--type',
+      'saml',
+      '--name',
+      'Entra',
+      '--set',
+      'preset=entra',
+      'allowCbc=true',
+    ])
+    for (const [setting, sentence] of [
+      ['requestBinding=pigeon', /requestBinding/],
+      ['noSuchSetting=1', /noSuchSetting/],
+      ['nonsense', /is not a setting/],
+    ] as const) {
+      const refused = await portico(['connection', 'update', String(made.id), '--set', setting])
+      expect(refused.code).toBe(1)
+      expect(refused.stderr).toMatch(sentence)
+    }
+    await json([
+      'connection',
+      'update',
+      String(made.id),
+      '--set',
+      'requestBinding=post',
+      'attributes={"email":["mail"]}',
+    ])
+    const [row] = await db.owner('connections').where({ name: 'Entra' }).select('config')
+    expect(row.config).toMatchObject({
+      preset: 'entra',
+      allowCbc: true,
+      requestBinding: 'post',
+      attributes: { email: ['mail'] },
+    })
+  })
+
   test('an OIDC connection takes its secret from a file, tests its issuer and never shows the secret', async () => {
     const idp = await startOidcIdp({ people: [] })
     const org = await newOrg('Oidc', 'oidc.test')

@@ -65,6 +65,7 @@ export const startBroker = async ({
     close: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
+      await services.secondOpinion.close()
       await services.outbound.close()
     },
   }
