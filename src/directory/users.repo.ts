@@ -1,56 +1,6 @@
 import type { OrgTx } from '../core/ctx.ts'
 import type { User, Within } from './user.ts'
-
-type UserRow = {
-  id: string
-  directory_id: string | null
-  user_name: string
-  external_id: string | null
-  email: string | null
-  display_name: string | null
-  given_name: string | null
-  family_name: string | null
-  active: boolean
-  epoch: number
-  resource: Record<string, unknown>
-  version: number
-  created_at: Date
-  updated_at: Date
-}
-
-const COLUMNS = [
-  'id',
-  'directory_id',
-  'user_name',
-  'external_id',
-  'email',
-  'display_name',
-  'given_name',
-  'family_name',
-  'active',
-  'epoch',
-  'resource',
-  'version',
-  'created_at',
-  'updated_at',
-] as const
-
-const toUser = (row: UserRow): User => ({
-  id: row.id,
-  directoryId: row.directory_id,
-  userName: row.user_name,
-  externalId: row.external_id,
-  email: row.email,
-  displayName: row.display_name,
-  givenName: row.given_name,
-  familyName: row.family_name,
-  active: row.active,
-  epoch: row.epoch,
-  resource: row.resource,
-  version: row.version,
-  createdAt: row.created_at,
-  updatedAt: row.updated_at,
-})
+import { toUser, USER_COLUMNS, type UserRow } from './user-row.ts'
 
 const toColumns = (user: User) => ({
   user_name: user.userName,
@@ -73,14 +23,14 @@ const living = (tx: OrgTx, id: string, within: Within) => {
 }
 
 export const find = async (tx: OrgTx, id: string, within: Within): Promise<User | undefined> => {
-  const row: UserRow | undefined = await living(tx, id, within).first(...COLUMNS)
+  const row: UserRow | undefined = await living(tx, id, within).first(...USER_COLUMNS)
   return row && toUser(row)
 }
 
 export const findForUpdate = async (tx: OrgTx, id: string, within: Within): Promise<User | undefined> => {
   const row: UserRow | undefined = await living(tx, id, within)
     .forUpdate()
-    .first(...COLUMNS)
+    .first(...USER_COLUMNS)
   return row && toUser(row)
 }
 
@@ -93,7 +43,7 @@ export const findForShare = async (
     .db('users')
     .where({ org_id: tx.orgId, id })
     .forShare()
-    .first(...COLUMNS, 'deleted_at')
+    .first(...USER_COLUMNS, 'deleted_at')
   return row && { ...toUser(row), deleted: row.deleted_at !== null }
 }
 

@@ -1,9 +1,9 @@
 import { bodyParser } from '@koa/bodyparser'
 import type { Context } from 'koa'
 import type { Logger } from 'pino'
-import { AppError, type Kind } from '../core/errors.ts'
+import { AppError } from '../core/errors.ts'
 import { parseId } from '../core/ids.ts'
-import { asAppError, logError } from '../http/problem.ts'
+import { asAppError, logError, STATUS } from '../http/problem.ts'
 import { requestContext } from '../http/request-context.ts'
 import type { Directories, DirectoryCtx } from './directories.ts'
 import { scimFault, scimTypes } from './faults.ts'
@@ -12,21 +12,6 @@ import { type Profile, profileOf } from './profiles.ts'
 
 /** What a handler gives back; the rest of HTTP is here. */
 export type Answer = { status: number; body?: JsonObject; headers?: Readonly<Record<string, string>> }
-
-const STATUS = {
-  invalid: 400,
-  unauthenticated: 401,
-  forbidden: 403,
-  not_found: 404,
-  conflict: 409,
-  precondition: 412,
-  too_large: 413,
-  unsupported: 415,
-  rate_limited: 429,
-  upstream: 502,
-  unavailable: 503,
-  internal: 500,
-} as const satisfies Record<Kind, number>
 
 // `unsupported` covers three things that HTTP tells apart.
 const STATUS_BY_CODE: Readonly<Record<string, number>> = { method_not_allowed: 405, not_implemented: 501 }

@@ -1,57 +1,7 @@
 import type { OrgTx } from '../core/ctx.ts'
 import type { User } from '../directory/user.ts'
+import { toUser, USER_COLUMNS, type UserRow } from '../directory/user-row.ts'
 import type { UserCondition } from './list-query.ts'
-
-type UserRow = {
-  id: string
-  directory_id: string | null
-  user_name: string
-  external_id: string | null
-  email: string | null
-  display_name: string | null
-  given_name: string | null
-  family_name: string | null
-  active: boolean
-  epoch: number
-  resource: Record<string, unknown>
-  version: number
-  created_at: Date
-  updated_at: Date
-}
-
-const COLUMNS: readonly (keyof UserRow)[] = [
-  'id',
-  'directory_id',
-  'user_name',
-  'external_id',
-  'email',
-  'display_name',
-  'given_name',
-  'family_name',
-  'active',
-  'epoch',
-  'resource',
-  'version',
-  'created_at',
-  'updated_at',
-]
-
-const toUser = (row: UserRow): User => ({
-  id: row.id,
-  directoryId: row.directory_id,
-  userName: row.user_name,
-  externalId: row.external_id,
-  email: row.email,
-  displayName: row.display_name,
-  givenName: row.given_name,
-  familyName: row.family_name,
-  active: row.active,
-  epoch: row.epoch,
-  resource: row.resource,
-  version: row.version,
-  createdAt: row.created_at,
-  updatedAt: row.updated_at,
-})
 
 const matching = (tx: OrgTx, directoryId: string, conditions: readonly UserCondition[]) => {
   const query = tx.db('users').where({ org_id: tx.orgId, directory_id: directoryId }).whereNull('deleted_at')
@@ -87,6 +37,6 @@ export const page = async (
     .orderBy('id')
     .offset(offset)
     .limit(limit)
-    .select(...COLUMNS)
+    .select(...USER_COLUMNS)
   return rows.map(toUser)
 }
